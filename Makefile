@@ -1,0 +1,56 @@
+# Each target works on a fresh clone with nothing but Python 3.11 or newer and make.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+HOME_FOLDER ?= home
+
+.PHONY: demo dev test lint bench docs lock clean help
+
+help:
+	@echo "make demo   set up, run every asset on real demo data, say where to look"
+	@echo "make dev    the Dagster UI on ./home (http://127.0.0.1:3000)"
+	@echo "make test   set up and run all tests and checks"
+	@echo "make bench  measure speed and memory beside the naive ways"
+	@echo "make docs   write the data dictionary and the settings page anew"
+	@echo "make lint   formatting, style, types, architecture"
+
+demo: $(READY)
+	@echo "== running the demo"
+	@$(BIN)/lifecycle demo --home $(HOME_FOLDER)
+
+dev: $(READY)
+	@$(BIN)/lifecycle dev --home $(HOME_FOLDER)
+
+test: $(READY) lint
+	@echo "== testing"
+	@$(BIN)/python -m pytest -n auto --dist loadfile
+
+lint: $(READY)
+	@echo "== checking style, types and architecture"
+	@$(BIN)/ruff format --check --quiet . && $(BIN)/ruff check --quiet .
+	@$(BIN)/ty check --quiet --python $(VENV)
+	@$(BIN)/lint-imports --no-cache > $(VENV)/imports.txt || (cat $(VENV)/imports.txt; exit 1)
+
+bench: $(READY)
+	@$(BIN)/python -m bench
+
+docs: $(READY)
+	@$(BIN)/python -m lifecycle_assets.documentation docs
+
+# After a change of the dependencies in pyproject.toml: versions and hashes, no address.
+lock:
+	@$(PYTHON) -m venv $(VENV) && $(BIN)/pip install --quiet uv
+	@$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --group dev pyproject.toml \
+		--generate-hashes --no-header --no-annotate --no-emit-index-url --output-file requirements.lock
+
+$(READY): requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("Python 3.11 or newer is needed, this is " + sys.version.split()[0] + "; say make PYTHON=python3.12 demo")'
+	@echo "== setting up $(VENV) (once; a minute or two)"
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install -qq --disable-pip-version-check --require-hashes --no-deps -r requirements.lock
+	@$(BIN)/python -m pip install -qq --disable-pip-version-check --no-build-isolation --no-deps --editable .
+	@touch $(READY)
+
+clean:
+	@rm -rf $(VENV) build dist *.egg-info

@@ -1,0 +1,205 @@
+"""`lifecycle`: a thin command line over the Dagster definitions. It holds no logic of its own.
+
+Results go to standard output, progress and logs to standard error. Exit codes: 0 all went well, 1 it did not, 2 wrong use.
+"""
+
+import datetime as dt
+import json
+import os
+import sys
+import webbrowser
+from collections.abc import Iterator
+from contextlib import contextmanager
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from lifecycle_assets.errors import LifecycleError
+
+if TYPE_CHECKING:
+    from lifecycle_assets.definitions import Home
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
+
+HomeOption = Annotated[
+    Path | None, typer.Option("--home", help="Folder of the deployment [$LIFECYCLE_HOME or ./home].")
+]
+ShopOption = Annotated[str, typer.Option("--shop", help="The shop, named after its file in <home>/shops.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Machine-readable result.")]
+
+
+class Format(StrEnum):
+    table = "table"
+    csv = "csv"
+    json = "json"
+    parquet = "parquet"
+
+
+@app.command()
+def demo(home: HomeOption = None, as_json: JsonOption = False) -> None:
+    """Run every asset on real demo data and say what was made and where it lies."""
+    with _work(home) as place:
+        from lifecycle_assets.operations import run_night, seed_demo, summary
+
+        seed_demo(place)
+        _say("The Complete Journey: a year of 2,469 households at a grocery chain. Every asset, one line each:")
+        night = run_night(place, "demo")
+        _result(summary(place, "demo", night), as_json)
+        raise typer.Exit(0 if night.success else 1)
+
+
+@app.command()
+def init(
+    shop: ShopOption,
+    source: Annotated[str, typer.Option("--input", help="Folder, file, duckdb:///path or postgresql://... to read.")],
+    timezone: Annotated[str | None, typer.Option(help="IANA time zone of the shop, e.g. Europe/Madrid.")] = None,
+    currency: Annotated[str | None, typer.Option(help="ISO 4217 code, e.g. EUR.")] = None,
+    country: Annotated[str | None, typer.Option(help="ISO 3166 code, e.g. ES.")] = None,
+    home: HomeOption = None,
+    force: Annotated[bool, typer.Option("--force", help="Write over the shop's present configuration.")] = False,
+) -> None:
+    """Write a commented configuration for a shop, its mapping guessed from the input, and show it for correction."""
+    with _work(home) as place:
+        from lifecycle_assets.operations import init_shop
+
+        text, path = init_shop(place, shop, source, timezone, currency, country, force)
+        typer.echo(text)
+        _say(f"Written to {path}. Correct it there, then: lifecycle check --shop {shop}; lifecycle run --shop {shop}")
+
+
+@app.command()
+def check(
+    shop: Annotated[str | None, typer.Option("--shop", help="One shop; default: all.")] = None,
+    home: HomeOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Read configuration and inputs and print every problem at once, changing nothing."""
+    with _work(home) as place:
+        from lifecycle_assets.operations import check_shops
+
+        findings = check_shops(place, [shop] if shop else place.shops())
+        _result(findings, as_json)
+        raise typer.Exit(0 if findings.ok else 1)
+
+
+@app.command()
+def run(
+    shop: ShopOption,
+    as_of: Annotated[str | None, typer.Option(help="Date YYYY-MM-DD [yesterday in the shop's zone].")] = None,
+    select: Annotated[str | None, typer.Option(help="Dagster asset selection, e.g. '+features/customer_rfm'.")] = None,
+    set_: Annotated[list[str] | None, typer.Option("--set", help="key=value, beats the file; repeatable.")] = None,
+    home: HomeOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Run one night of one shop. Exit code 0 only when all went well."""
+    with _work(home) as place:
+        from lifecycle_assets.operations import run_night, summary
+
+        night = run_night(place, shop, _date(as_of), select, set_ or [])
+        _result(summary(place, shop, night), as_json)
+        raise typer.Exit(0 if night.success else 1)
+
+
+@app.command()
+def query(
+    sql: Annotated[str, typer.Argument(help='One SELECT, e.g. "SELECT * FROM features.customer_rfm LIMIT 5".')],
+    format_: Annotated[Format, typer.Option("--format", help="How the result is printed.")] = Format.table,
+    home: HomeOption = None,
+) -> None:
+    """Query the output tables, read-only."""
+    with _work(home) as place:
+        from lifecycle_assets.operations import query as run_query
+
+        frame = run_query(place, sql)
+        if format_ is Format.csv:
+            frame.write_csv(sys.stdout.buffer)
+        elif format_ is Format.json:
+            typer.echo(frame.write_json())
+        elif format_ is Format.parquet:
+            if sys.stdout.isatty():
+                raise LifecycleError(
+                    "parquet is binary: send it to a file, lifecycle query ... --format parquet > out.parquet"
+                )
+            frame.write_parquet(sys.stdout.buffer)
+        else:
+            _table(frame)
+
+
+@app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
+def dev(context: typer.Context, home: HomeOption = None) -> None:
+    """Open the Dagster UI and daemon on this home; further options go to `dagster dev` (e.g. -p 3001)."""
+    with _work(home) as place:
+        from lifecycle_assets.operations import open_instance
+
+        open_instance(place).dispose()
+        command = [sys.executable, "-m", "dagster", "dev", "-m", "lifecycle_assets.definitions", *context.args]
+        os.execv(sys.executable, command)  # noqa: S606
+
+
+@app.command()
+def reports(
+    shop: Annotated[str | None, typer.Option("--shop", help="One shop; default: all.")] = None,
+    open_: Annotated[bool, typer.Option("--open", help="Open the latest in the browser.")] = False,
+    home: HomeOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """List the reports, the latest first; --open shows the latest."""
+    with _work(home) as place:
+        from lifecycle_assets.operations import list_reports
+
+        found = list_reports(place, shop)
+        _result(found, as_json)
+        if open_ and found.rows:
+            webbrowser.open(Path(found.rows[0]["path"]).as_uri())
+
+
+@contextmanager
+def _work(home: Path | None) -> "Iterator[Home]":
+    """The home to work in; errors that are meant for people end the program without a traceback."""
+    if home is not None:
+        os.environ["LIFECYCLE_HOME"] = str(home.expanduser().resolve())
+    try:
+        from lifecycle_assets.operations import default_home
+
+        yield default_home()
+    except LifecycleError as error:
+        _say(f"error: {error}")
+        raise typer.Exit(1) from error
+
+
+def _date(text: str | None) -> dt.date | None:
+    try:
+        return dt.date.fromisoformat(text) if text else None
+    except ValueError as error:
+        raise typer.BadParameter(f"--as-of {text}: expected a date such as 2025-12-31") from error
+
+
+def _say(text: str) -> None:
+    typer.echo(text, err=True)
+
+
+def _result(result: Any, as_json: bool) -> None:
+    typer.echo(json.dumps(result.as_dict(), indent=2, default=str) if as_json else result.as_text())
+
+
+def _table(frame: Any, limit: int = 100) -> None:
+    import polars as pl
+
+    with pl.Config(
+        tbl_rows=limit,
+        tbl_cols=-1,
+        tbl_width_chars=max(120, os.get_terminal_size().columns if sys.stdout.isatty() else 240),
+        tbl_formatting="ASCII_MARKDOWN",
+        tbl_hide_dataframe_shape=True,
+        tbl_hide_column_data_types=True,
+        fmt_str_lengths=80,
+    ):
+        typer.echo(str(frame.head(limit)))
+    if frame.height > limit:
+        _say(f"the first {limit} of {frame.height} rows; --format csv prints all")
+
+
+if __name__ == "__main__":
+    app()

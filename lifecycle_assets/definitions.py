@@ -1,0 +1,88 @@
+"""Joins assets, checks, automation and resources: the only module that imports `resources`.
+
+What belongs here: which resource stands behind which key. What does not: any computation, any setting.
+"""
+
+import logging
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import dagster as dg
+
+from lifecycle_assets import automation, checks, contracts
+from lifecycle_assets.dispatch import assets as dispatch
+from lifecycle_assets.errors import SettingsError
+from lifecycle_assets.features import assets as features
+from lifecycle_assets.inputs import assets as inputs
+from lifecycle_assets.reports import assets as reports
+from lifecycle_assets.settings import Shop
+from resources.delivery import Delivery
+from resources.engine.duckdb import DuckDBEngine
+from resources.home import Home
+from resources.io_manager import WarehouseIOManager
+from resources.logs import cause, console
+from resources.nights import Nights
+from resources.report_store import ReportStore
+from resources.sources import Sources
+from resources.warehouse.lake import Lake
+
+__all__ = ["Home", "build_defs", "build_resources", "cause", "defs"]
+
+
+def build_resources(home: Home) -> dict[str, Any]:
+    """Every resource of a home by its key."""
+    deployment = home.deployment()
+    nights = Nights(home)
+    lake = Lake(home.warehouse, list(contracts.registry().values()))
+    engine = DuckDBEngine(deployment.memory_limit, deployment.threads)
+    return {
+        "nights": nights,
+        "lake": lake,
+        "warehouse": WarehouseIOManager(lake, engine, nights),
+        "sources": Sources(home.root),
+        "delivery": Delivery(home.dispatch),
+        "report_store": ReportStore(home.reports),
+    }
+
+
+def build_defs(home: Home | None = None, resource_overrides: Mapping[str, Any] | None = None) -> dg.Definitions:
+    """The code location of a home; `resource_overrides` replaces resources by key, for tests and unusual deployments."""
+    home = home or Home.default()
+    deployment = home.deployment()
+    assets = dg.load_assets_from_modules([inputs, features, dispatch, reports])
+    owned = [
+        definition.map_asset_specs(lambda spec: spec.replace_attributes(owners=[deployment.owner]))
+        for definition in assets
+        if isinstance(definition, dg.AssetsDefinition)
+    ]
+    made = {key for definition in owned for key in definition.keys}
+    tables = [c for c in contracts.registry().values() if dg.AssetKey(c.key) in made]
+
+    def shops() -> Mapping[str, Shop]:
+        return dict(_readable(home))
+
+    return dg.Definitions(
+        assets=owned,
+        asset_checks=[
+            *checks.contract_checks(tables),
+            *dg.load_asset_checks_from_modules([inputs, features, dispatch]),
+        ],
+        jobs=[automation.nightly_job()],
+        schedules=automation.nightly_schedules(shops(), deployment.schedule_hour),
+        sensors=[automation.new_input_sensor(shops)],
+        resources={**build_resources(home), **(resource_overrides or {})},
+        executor=dg.in_process_executor,
+        loggers={"console": console},
+    )
+
+
+def _readable(home: Home) -> Iterator[tuple[str, Shop]]:
+    """The shops whose configuration can be read; one that cannot must not take the others' nights away."""
+    for shop in home.shops():
+        try:
+            yield shop, home.shop(shop)
+        except SettingsError as error:
+            logging.getLogger("lifecycle").warning("%s has no schedule: %s", shop, error)
+
+
+defs = build_defs()

@@ -1,0 +1,36 @@
+"""Stable hashes of many rows at once: SHA-256 of a row's values, the same on every machine and in every release."""
+
+import hashlib
+from collections.abc import Sequence
+
+import duckdb
+import polars as pl
+
+SEPARATOR = "\x1f"
+SLICE = 250_000
+
+
+def digests(frame: pl.DataFrame, columns: Sequence[str], prefix: str = "") -> pl.Series:
+    """SHA-256 in hex of `prefix` and the row's values joined by the unit separator; a null counts as an empty value.
+
+    Rows are taken in slices, so that long texts are never all there twice.
+    """
+    text = pl.concat_str(
+        [pl.lit(prefix), *(pl.col(name).cast(pl.String).fill_null("") for name in columns)], separator=SEPARATOR
+    )
+    parts = [sha256(part.select(text.alias("text")).to_series()) for part in frame.iter_slices(SLICE)]
+    return pl.concat(parts) if parts else pl.Series("digest", [], dtype=pl.String)
+
+
+def sha256(texts: pl.Series) -> pl.Series:
+    """SHA-256 in hex of each text; null stays null."""
+    frame = texts.alias("text").to_frame().with_row_index("position")
+    with duckdb.connect(":memory:") as connection:
+        connection.register("texts", frame)
+        hashed = connection.sql("SELECT position, sha256(text) AS digest FROM texts").pl()
+    return hashed.sort("position").get_column("digest")
+
+
+def content_hash(parts: pl.Series) -> str:
+    """One SHA-256 over many texts of one length, such as digests, in their order."""
+    return hashlib.sha256("".join(parts.to_list()).encode()).hexdigest()

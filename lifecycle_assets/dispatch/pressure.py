@@ -1,0 +1,90 @@
+"""How much each customer has heard from the shop lately, and where each stands in a programme's journey.
+
+Evidence is what was sent: the messages of earlier nights in the ledger and the rows of engagement, counted once where both
+hold the same message id. Tonight's own ledger lines never count, so that a repeated night decides alike.
+
+A window of n days ends on, and includes, the day on which tonight's messages go out (the day after as_of). A message of
+the ledger belongs to the day after its night, unless engagement says when it was really sent. Opens within two seconds of
+delivery are a machine's and do not count; channels that cannot report an open cannot be "not opened" either.
+"""
+
+import datetime as dt
+
+import polars as pl
+
+from lifecycle_assets.dispatch.contact import end_of
+from lifecycle_assets.settings import Cap, Routing
+
+OPENS_ARE_SEEN = ("email", "whatsapp", "push", "in_app")
+MACHINE_OPEN = dt.timedelta(seconds=2)
+
+
+def touches(sent: pl.LazyFrame, engagement: pl.LazyFrame, *, as_of: dt.date, timezone: str) -> pl.LazyFrame:
+    """Every message before tonight: customer_id, message_id, day, channel, programme, step, opened.
+
+    `sent` are the lines of the ledger that went out (see ledger.sent); programme and step are null for messages that
+    other tools sent.
+    """
+    until = end_of(as_of, timezone)
+    opened = pl.col("opened_at").is_not_null() & (pl.col("opened_at") < until)
+    by_machine = (pl.col("opened_at") - pl.col("delivered_at") < MACHINE_OPEN).fill_null(value=False)
+    reported = engagement.filter(pl.col("sent_at") < until).select(
+        "message_id",
+        reported_customer="customer_id",
+        reported_channel="channel",
+        reported_day=pl.col("sent_at").dt.convert_time_zone(timezone).dt.date(),
+        opened=opened & ~by_machine,
+    )
+    ours = sent.filter(pl.col("as_of") < as_of).select(
+        "customer_id",
+        "channel",
+        "programme",
+        "step",
+        message_id="idempotency_key",
+        day=pl.col("as_of").dt.offset_by("1d"),
+    )
+    return ours.join(reported, on="message_id", how="full", coalesce=True).select(
+        pl.coalesce("customer_id", "reported_customer").alias("customer_id"),
+        "message_id",
+        pl.coalesce("reported_day", "day").alias("day"),
+        pl.coalesce("channel", "reported_channel").alias("channel"),
+        "programme",
+        "step",
+        pl.col("opened").fill_null(value=False),
+    )
+
+
+def pressure(messages: pl.LazyFrame, last_purchase: pl.LazyFrame, routing: Routing, *, as_of: dt.date) -> pl.LazyFrame:
+    """One row per customer with messages (see `touches`).
+
+    `last_purchase` holds customer_id and last_purchase (date). Columns: sent_capped, sent_fatigue, seen_unopened (messages
+    whose opens are seen, in the unopened window), seen_opened; and per programme p: sent_<p> in its cap's window, and of
+    the journey since the last purchase last_step_<p>, last_day_<p>, last_opened_<p>.
+    """
+    contact = routing.contact
+    seen = pl.col("channel").is_in(OPENS_ARE_SEEN) & _within(contact.fatigue_unopened, as_of)
+    columns = [
+        _within(contact.cap, as_of).sum().alias("sent_capped"),
+        _within(contact.fatigue, as_of).sum().alias("sent_fatigue"),
+        seen.sum().alias("seen_messages"),
+        (seen & pl.col("opened")).sum().alias("seen_opened"),
+    ]
+    for name, programme in routing.programmes.items():
+        own = (pl.col("programme") == name).fill_null(value=False)
+        journey = own & (pl.col("day") > pl.col("last_purchase"))
+        columns += [
+            (own & _within(programme.cap or contact.cap, as_of)).sum().alias(f"sent_{name}"),
+            pl.col("step").filter(journey).max().alias(f"last_step_{name}"),
+            pl.col("day").filter(journey).max().alias(f"last_day_{name}"),
+            pl.col("opened").filter(journey).last().alias(f"last_opened_{name}"),
+        ]
+    return (
+        messages.join(last_purchase, on="customer_id")
+        .sort("day", "step", "message_id", nulls_last=False)
+        .group_by("customer_id")
+        .agg(columns)
+    )
+
+
+def _within(cap: Cap, as_of: dt.date) -> pl.Expr:
+    return pl.col("day") > as_of + dt.timedelta(days=1 - cap.days)

@@ -1,0 +1,71 @@
+"""What do a customer's orders alone say about them?
+
+Set-based roll-up of order lines and orders at any as_of. Sums are exact decimals. Windows such as the last 90 days hold
+the days as_of - 89 to as_of and go by each line's own date. "Most frequent" is by sold lines for the category and by
+purchases for channel and country; ties go to the latest, then to the first in the alphabet. The gaps' spread is the
+sample standard deviation over the mean. Below three purchases there is no rhythm: gap columns are null.
+"""
+
+import datetime as dt
+
+import dataframely as dy
+
+from lifecycle_assets.contracts import count, date, money, number, table, text
+from lifecycle_assets.features.orders import window_start
+from lifecycle_assets.features.per_customer import PerCustomer
+from lifecycle_assets.settings import Customer
+from lifecycle_assets.sql import Sql, load
+
+
+class OrderColumns(dy.Schema):
+    """The columns that this table and the customer features have in common."""
+
+    purchase_total = money("Sum of all order amounts, returns taken off.")
+    visit_frequency = count("Purchases: orders that come to more than 0.", "orders", minimum=1)
+    avg_ticket = number("purchase_total / visit_frequency.", "currency")
+    product_diversity = count("Distinct products bought.", "products")
+    category_diversity = count("Distinct categories bought.", "categories")
+    recency_days = count("as_of - last purchase.", "days")
+    tenure_days = count("as_of - first purchase.", "days")
+    median_gap_days = number("Median days between purchases; null below 3 purchases.", "days", nullable=True, minimum=0)
+    gap_cv = number("Spread of the gaps over their mean; null below 3 purchases.", "ratio", nullable=True, minimum=0)
+    margin_total = money("Sum of margins; null when any cost is unknown.", nullable=True)
+    discount_share = number(
+        "Discounts over the undiscounted value of what was bought; null when that is 0.",
+        "share",
+        nullable=True,
+        minimum=0,
+    )
+    return_rate = number(
+        "Units returned per unit bought; above 1 when purchases before the data began come back.",
+        "share",
+        nullable=True,
+        minimum=0,
+    )
+    primary_category = text("Category with most lines bought.")
+    favourite_channel = text("Sales channel with most purchases.")
+    country = text("Country with most purchases.")
+    orders_30d = count("Purchases in the last 30 days.", "orders")
+    orders_90d = count("Purchases in the last 90 days.", "orders")
+    orders_365d = count("Purchases in the last 365 days.", "orders")
+    spend_90d = money("Amount of the last 90 days, returns taken off.")
+    spend_prev_90d = money("Amount of the 90 days before those.")
+
+
+@table("features.customer_orders")
+class CustomerOrders(PerCustomer, OrderColumns):
+    """One row per customer: everything that follows from their order lines alone."""
+
+    first_purchase_date = date("Date of the first purchase.")
+    last_purchase_date = date("Date of the last purchase.")
+    purchase_days = count("Distinct days with a purchase: the occasions of the BTYD models.", "days", minimum=1)
+    purchase_amount = money("Amount of all purchases (orders that come to more than 0).", minimum=0)
+    first_day_amount = money("Of this, the amount of the first purchase day.", minimum=0)
+    purchase_margin = money("Margin of all purchases; null when any of their costs is unknown.", nullable=True)
+    first_day_margin = money("Of this, the margin of the first purchase day.", nullable=True)
+
+
+def customer_orders(shop: str, as_of: dt.date, settings: Customer) -> Sql:
+    """The order-derived features of each customer as of `as_of`: a statement for CustomerOrders."""
+    since = window_start(as_of, settings.window_months)
+    return load("lifecycle_assets.features", "customer_orders", shop=shop, as_of=as_of, since=since)

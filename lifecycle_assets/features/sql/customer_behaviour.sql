@@ -1,0 +1,147 @@
+-- One row per customer: what is known beside the orders. An input that holds nothing up to :until gives nulls.
+WITH present AS (
+    SELECT
+        (SELECT COUNT(*) FROM raw.web_events WHERE occurred_at < :until) AS web,
+        (SELECT COUNT(*) FROM raw.engagement WHERE sent_at < :until) AS engagement,
+        (SELECT COUNT(*) FROM raw.support_tickets WHERE opened_at < :until) AS tickets,
+        (SELECT COUNT(*) FROM raw.payment_events WHERE occurred_at < :until) AS payments
+),
+web AS (
+    SELECT
+        e.customer_id,
+        COALESCE(e.session_id, CAST(CAST(e.occurred_at AS DATE) AS VARCHAR)) AS session_id,
+        e.event_type,
+        COALESCE(e.category, p.category) AS category,
+        e.occurred_at
+    FROM raw.web_events AS e
+    LEFT JOIN raw.products AS p ON p.product_id = e.product_id
+    WHERE e.customer_id IS NOT NULL AND e.occurred_at < :until
+),
+web_sums AS (
+    SELECT
+        customer_id,
+        SUM(CASE WHEN event_type = 'view' AND occurred_at >= :from_30d THEN 1 ELSE 0 END) AS views_30d,
+        SUM(CASE WHEN event_type = 'add_to_cart' AND occurred_at >= :from_30d THEN 1 ELSE 0 END) AS carts_30d
+    FROM web
+    GROUP BY customer_id
+),
+sessions AS (
+    SELECT customer_id, session_id, COUNT(*) AS events, CASE WHEN MIN(occurred_at) >= :from_6w THEN 1 ELSE 0 END AS is_late
+    FROM web
+    WHERE occurred_at >= :from_12w
+    GROUP BY customer_id, session_id
+),
+session_sums AS (
+    SELECT
+        customer_id,
+        COUNT(*) AS sessions,
+        SUM(is_late) AS late_sessions,
+        SUM(is_late * events) AS late_events,
+        SUM(1 - is_late) AS early_sessions,
+        SUM((1 - is_late) * events) AS early_events
+    FROM sessions
+    GROUP BY customer_id
+),
+category_events AS (
+    SELECT
+        customer_id,
+        category,
+        SUM(CASE WHEN occurred_at >= :from_90d THEN 1 ELSE 0 END) AS late,
+        SUM(CASE WHEN occurred_at >= :from_90d THEN 0 ELSE 1 END) AS early
+    FROM web
+    WHERE category IS NOT NULL
+    GROUP BY customer_id, category
+),
+category_mix AS (
+    SELECT
+        customer_id,
+        late,
+        early,
+        SUM(late) OVER (PARTITION BY customer_id) AS late_total,
+        SUM(early) OVER (PARTITION BY customer_id) AS early_total
+    FROM category_events
+),
+category_shifts AS (
+    SELECT
+        customer_id,
+        CAST(SUM(ABS(late * early_total - early * late_total)) AS DOUBLE)
+        / CAST(2 * MAX(late_total) * MAX(early_total) AS DOUBLE) AS category_shift
+    FROM category_mix
+    WHERE late_total > 0 AND early_total > 0
+    GROUP BY customer_id
+),
+messages AS (
+    SELECT
+        customer_id,
+        CASE WHEN sent_at >= :from_90d THEN 1 ELSE 0 END AS is_late,
+        CASE
+            WHEN opened_at < :until AND opened_at > COALESCE(delivered_at, sent_at) + INTERVAL '2' SECOND THEN 1 ELSE 0
+        END AS is_opened,
+        CASE
+            WHEN clicked_at < :until AND clicked_at > COALESCE(delivered_at, sent_at) + INTERVAL '2' SECOND THEN 1 ELSE 0
+        END AS is_clicked
+    FROM raw.engagement
+    WHERE sent_at >= :from_180d AND sent_at < :until
+),
+message_sums AS (
+    SELECT
+        customer_id,
+        SUM(is_late) AS sends,
+        SUM(is_late * is_opened) AS opens,
+        SUM(is_late * is_clicked) AS clicks,
+        SUM(1 - is_late) AS early_sends,
+        SUM((1 - is_late) * is_clicked) AS early_clicks
+    FROM messages
+    GROUP BY customer_id
+),
+ticket_sums AS (
+    SELECT customer_id, COUNT(*) AS tickets_90d
+    FROM raw.support_tickets
+    WHERE opened_at >= :from_90d AND opened_at < :until
+    GROUP BY customer_id
+),
+payment_sums AS (
+    SELECT customer_id, COUNT(*) AS failed_payments_12m
+    FROM raw.payment_events
+    WHERE status = 'failed' AND occurred_at >= :from_12m AND occurred_at < :until
+    GROUP BY customer_id
+),
+answers AS (
+    SELECT
+        customer_id,
+        answer,
+        ROW_NUMBER() OVER (PARTITION BY customer_id ORDER BY responded_at DESC, response_id) AS place
+    FROM raw.survey_responses
+    WHERE customer_id IS NOT NULL AND responded_at < :until
+)
+SELECT
+    CAST(:shop AS VARCHAR) AS shop_id,
+    :as_of AS as_of,
+    c.customer_id,
+    CASE WHEN i.web > 0 THEN COALESCE(s.sessions, 0) END AS sessions_12w,
+    CASE WHEN i.web > 0 THEN COALESCE(w.views_30d, 0) END AS views_30d,
+    CASE WHEN i.web > 0 THEN COALESCE(w.carts_30d, 0) END AS carts_30d,
+    CASE
+        WHEN s.early_sessions > 0 AND s.late_sessions > 0
+            THEN CAST(s.late_events * s.early_sessions AS DOUBLE) / CAST(s.late_sessions * s.early_events AS DOUBLE) - 1
+    END AS session_depth_trend,
+    v.category_shift,
+    CASE WHEN i.engagement > 0 THEN COALESCE(m.sends, 0) END AS sends_90d,
+    CASE WHEN m.sends > 0 THEN CAST(m.opens AS DOUBLE) / m.sends END AS open_rate_90d,
+    CASE WHEN m.sends > 0 THEN CAST(m.clicks AS DOUBLE) / m.sends END AS click_rate_90d,
+    CASE
+        WHEN m.sends > 0 AND m.early_sends > 0
+            THEN CAST(m.clicks AS DOUBLE) / m.sends - CAST(m.early_clicks AS DOUBLE) / m.early_sends
+    END AS response_trend,
+    CASE WHEN i.tickets > 0 THEN COALESCE(t.tickets_90d, 0) END AS tickets_90d,
+    CASE WHEN i.payments > 0 THEN COALESCE(f.failed_payments_12m, 0) END AS failed_payments_12m,
+    a.answer AS latest_nps
+FROM features.customer_orders AS c
+CROSS JOIN present AS i
+LEFT JOIN web_sums AS w ON w.customer_id = c.customer_id
+LEFT JOIN session_sums AS s ON s.customer_id = c.customer_id
+LEFT JOIN category_shifts AS v ON v.customer_id = c.customer_id
+LEFT JOIN message_sums AS m ON m.customer_id = c.customer_id
+LEFT JOIN ticket_sums AS t ON t.customer_id = c.customer_id
+LEFT JOIN payment_sums AS f ON f.customer_id = c.customer_id
+LEFT JOIN answers AS a ON a.customer_id = c.customer_id AND a.place = 1

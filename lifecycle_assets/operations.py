@@ -1,0 +1,271 @@
+"""What the commands do, on top of the definitions: run a night, look at its tables, list reports, make a home."""
+
+import datetime as dt
+import os
+import re
+import tempfile
+import zoneinfo
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from importlib import resources as package_files
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import polars as pl
+
+from lifecycle_assets import contracts, definitions
+from lifecycle_assets.automation import AS_OF_TAG, NIGHTLY, SET_TAG
+from lifecycle_assets.contracts import Contract
+from lifecycle_assets.definitions import Home
+from lifecycle_assets.errors import LifecycleError, SettingsError
+from lifecycle_assets.inputs import check, guess, ingest
+from lifecycle_assets.night import Night
+from lifecycle_assets.settings import as_of_default
+from lifecycle_assets.wiring import SHOP_PARTITIONS
+
+DEPLOYMENT = """\
+# What all shops of this home share. Every setting has a default; docs/settings.md lists them.
+# owner: team:customer-data
+# memory_limit: 6GB
+# schedule_hour: 2
+"""
+
+
+def default_home() -> Home:
+    """`$LIFECYCLE_HOME`, else `./home`."""
+    return Home.default()
+
+
+@dataclass(frozen=True)
+class NightResult:
+    """How a run ended."""
+
+    success: bool
+    run_id: str
+    as_of: dt.date
+    seconds: float
+    failures: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What a night left: tables with their rows, batches, reports."""
+
+    shop: str
+    night: NightResult
+    tables: list[dict[str, Any]]
+    batches: list[dict[str, Any]]
+    reports: list[str]
+    warehouse: str
+
+    def as_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+    def as_text(self) -> str:
+        night = self.night
+        state = "went well" if night.success else "FAILED"
+        lines = [f"{self.shop} as of {night.as_of}: {state} in {night.seconds:.1f} s (run {night.run_id})", ""]
+        lines += [f"  problem: {failure}" for failure in night.failures]
+        if night.failures:
+            lines += ["", "  What depends on it was not run. The tables hold what the last good run left:", ""]
+        width = max((len(row["table"]) for row in self.tables), default=0)
+        lines += [f"  {row['table']:<{width}}  {row['rows']:>12,} rows" for row in self.tables if row["rows"]]
+        empty = [row["table"] for row in self.tables if not row["rows"]]
+        if empty:
+            lines += ["", f"  empty{', for want of input' if night.success else ''}: {', '.join(empty)}"]
+        lines += [""]
+        lines += [
+            f"  batch    {b['channel']:<8} {b['programme']:<10} {b['messages']:>8,} messages  {b['path']}"
+            for b in self.batches
+        ]
+        lines += [f"  report   {path}" for path in self.reports]
+        lines += ["", '  SQL      lifecycle query "SHOW ALL TABLES"']
+        lines += [f"           or any DuckDB client, read-only, on {self.warehouse}"]
+        lines += ["  UI       lifecycle dev (make dev)"]
+        return "\n".join(lines)
+
+
+@dataclass(frozen=True)
+class Listing:
+    """Rows to print."""
+
+    rows: list[dict[str, Any]]
+    nothing: str
+    ok: bool = True
+
+    def as_dict(self) -> dict[str, Any]:
+        return {"ok": self.ok, "rows": self.rows}
+
+    def as_text(self) -> str:
+        return "\n".join("  ".join(str(value) for value in row.values()) for row in self.rows) or self.nothing
+
+
+def open_instance(home: Home) -> dg.DagsterInstance:
+    """Dagster's own storage of the home, made on first use, with every shop as a partition."""
+    home.dagster.mkdir(parents=True, exist_ok=True)
+    configuration = home.dagster / "dagster.yaml"
+    if not configuration.exists():
+        configuration.write_text(package_files.files("resources").joinpath("dagster.yaml").read_text("utf-8"), "utf-8")
+    os.environ["LIFECYCLE_HOME"] = str(home.root)
+    os.environ["DAGSTER_HOME"] = str(home.dagster)
+    instance = dg.DagsterInstance.get()
+    if shops := home.shops():
+        instance.add_dynamic_partitions(SHOP_PARTITIONS, shops)
+    return instance
+
+
+def run_night(
+    home: Home,
+    shop: str,
+    as_of: dt.date | None = None,
+    select: str | None = None,
+    overrides: Sequence[str] = (),
+) -> NightResult:
+    """Run the nightly job of one shop in this process; never raises for an asset that fails, the result says so."""
+    home.shop(shop, overrides)
+    defs = definitions.build_defs(home)
+    tags = {SET_TAG: "\n".join(overrides)} if overrides else {}
+    if as_of:
+        tags[AS_OF_TAG] = as_of.isoformat()
+    with open_instance(home) as instance:
+        job = defs.resolve_job_def(NIGHTLY)
+        result = job.execute_in_process(
+            instance=instance,
+            partition_key=shop,
+            asset_selection=_selected(defs, select),
+            tags=tags,
+            raise_on_error=False,
+        )
+        record = instance.get_run_record_by_id(result.run_id)
+        seconds = (record.end_time or 0) - (record.start_time or 0) if record else 0.0
+        night = definitions.build_resources(home)["nights"].of_run(instance, result.run_id)
+        failures = [
+            f"{event.step_key.replace('__', '.')}: {definitions.cause(event.step_failure_data.error)}"
+            for event in result.filter_events(lambda event: event.is_step_failure)
+            if event.step_key
+        ]
+        return NightResult(result.success, result.run_id, night.as_of, seconds, failures)
+
+
+def _selected(defs: dg.Definitions, select: str | None) -> list[dg.AssetKey] | None:
+    if not select:
+        return None
+    graph = defs.resolve_asset_graph()
+    # `+features/customer_rfm` is short for `+key:"features/customer_rfm"`.
+    spelled = re.sub(r'(?<![\w:"/])([a-z_]+/[a-z_]+)(?![\w"/])', r'key:"\1"', select)
+    try:
+        keys = dg.AssetSelection.from_string(spelled).resolve(graph)
+    except Exception as error:
+        raise LifecycleError(f"--select {select}: not a Dagster asset selection: {error}") from error
+    if not keys:
+        known = ", ".join(sorted(key.to_user_string() for key in graph.get_all_asset_keys()))
+        raise LifecycleError(f"--select {select}: selects no asset. Assets: {known}")
+    return sorted(keys)
+
+
+def seed_demo(home: Home) -> None:
+    """Put the demo shop into the home unless it is there."""
+    _make_home(home)
+    path = home.shop_file("demo")
+    if not path.exists():
+        path.write_text(package_files.files("shops").joinpath("demo.yaml").read_text("utf-8"), "utf-8")
+
+
+def _make_home(home: Home) -> None:
+    (home.root / "shops").mkdir(parents=True, exist_ok=True)
+    deployment = home.root / "lifecycle.yaml"
+    if not deployment.exists():
+        deployment.write_text(DEPLOYMENT, "utf-8")
+
+
+def summary(home: Home, shop: str, night: NightResult) -> Summary:
+    """What the shop's tables hold now."""
+    lake = definitions.build_resources(home)["lake"]
+    tables = []
+    for contract in contracts.registry().values():
+        rows = lake.scan(contract, shop).select(pl.len()).collect().item()
+        tables.append({"table": contract.name, "rows": rows})
+    folder = home.dispatch / shop / str(night.as_of)
+    batches = [
+        {
+            "channel": row["channel"],
+            "programme": row["programme"],
+            "messages": row["messages"],
+            "path": str(folder / row["batch_id"]),
+        }
+        for row in lake.scan(contracts.registry()["dispatch.batches"], shop).collect().to_dicts()
+    ]
+    reports = [row["path"] for row in list_reports(home, shop).rows if row["as_of"] == str(night.as_of)]
+    return Summary(shop, night, tables, batches, reports, str(home.warehouse / "lifecycle.duckdb"))
+
+
+def query(home: Home, sql: str) -> pl.DataFrame:
+    """The rows of one SELECT over the output tables."""
+    frame: pl.DataFrame = definitions.build_resources(home)["lake"].catalogue.query(sql)
+    return frame
+
+
+def list_reports(home: Home, shop: str | None) -> Listing:
+    """Every report on disk, the latest first."""
+    found = sorted(home.reports.glob(f"{shop or '*'}/*/*.html"), key=lambda path: path.parts[-2:], reverse=True)
+    rows = [{"as_of": p.parent.name, "shop": p.parent.parent.name, "report": p.stem, "path": str(p)} for p in found]
+    return Listing(rows, nothing=f"no reports in {home.reports} yet: lifecycle run makes them")
+
+
+def init_shop(
+    home: Home,
+    shop: str,
+    source: str,
+    timezone: str | None,
+    currency: str | None,
+    country: str | None,
+    force: bool,
+) -> tuple[str, Path]:
+    """Write a shop's configuration, guessed from its input; returns its text and where it lies."""
+    path = home.shop_file(shop)
+    if path.exists() and not force:
+        raise SettingsError(f"{path} exists: correct it there, or use --force to write it anew")
+    local = Path(source).expanduser()
+    place = str(local.resolve()) if local.exists() else source
+    with tempfile.TemporaryDirectory() as folder:
+        text = guess.shop_yaml(
+            definitions.build_resources(home)["sources"].at(place),
+            name=shop,
+            place=place,
+            timezone=timezone,
+            currency=currency,
+            country=country,
+            today=dt.datetime.now(dt.UTC).date(),
+            contracts=_raw_tables(),
+            folder=Path(folder),
+        )
+    _make_home(home)
+    path.write_text(text, "utf-8")
+    return text, path
+
+
+def check_shops(home: Home, shops: Sequence[str]) -> Listing:
+    """Every problem of the shops' configurations and inputs."""
+    if not shops:
+        raise SettingsError(f"no shops in {home.root}: make one with lifecycle init --shop S --input FOLDER")
+    rows: list[dict[str, Any]] = []
+    for shop in shops:
+        try:
+            settings = home.shop(shop)
+        except SettingsError as error:
+            rows.append({"level": "error", "shop": shop, "table": "settings", "problem": str(error)})
+            continue
+        now = dt.datetime.now(dt.UTC)
+        today = now.astimezone(zoneinfo.ZoneInfo(settings.timezone)).date()
+        night = Night(shop, as_of_default(settings, now), today, now, settings)
+        with tempfile.TemporaryDirectory() as folder:
+            found = check.problems(
+                night, definitions.build_resources(home)["sources"].open, _raw_tables(), Path(folder)
+            )
+        rows += [{"level": p.level, "shop": shop, "table": p.table, "problem": p.text} for p in found]
+    return Listing(rows, nothing="no problems found", ok=not any(row["level"] == "error" for row in rows))
+
+
+def _raw_tables() -> list[Contract]:
+    return ingest.tables(list(contracts.registry().values()))

@@ -1,0 +1,100 @@
+"""The reports as Dagster assets: wiring only.
+
+Here belong which tables a report reads, where it is written, and what of it the Dagster UI shows. What a report says
+stands in the modules beside this one.
+"""
+
+import base64
+import time
+
+import dagster as dg
+import polars as pl
+
+from lifecycle_assets.dispatch.batches import Batches
+from lifecycle_assets.dispatch.decisions import Decisions
+from lifecycle_assets.dispatch.messages import Messages
+from lifecycle_assets.features.customer import CustomerFeatures
+from lifecycle_assets.features.loyalty import CustomerLoyalty
+from lifecycle_assets.features.orders import Orders
+from lifecycle_assets.features.rfm import CustomerRfm
+from lifecycle_assets.features.stage import LifecycleStage, stage_timeline
+from lifecycle_assets.inputs.contracts import InputReads, OrderLines, Quarantine
+from lifecycle_assets.night import night_of
+from lifecycle_assets.reports.lifecycle import Tables, lifecycle_facts, lifecycle_report
+from lifecycle_assets.reports.render import Figure
+from lifecycle_assets.wiring import SHOPS, reads
+
+SHOWN = ("weekly", "stages", "rfm", "sends", "held")
+READ = (
+    OrderLines,
+    InputReads,
+    Quarantine,
+    Orders,
+    CustomerFeatures,
+    CustomerLoyalty,
+    CustomerRfm,
+    LifecycleStage,
+    Decisions,
+    Messages,
+    Batches,
+)
+
+
+@dg.asset(
+    key=["reports", "lifecycle"],
+    group_name="reports",
+    description="What changed, why, what goes out tonight and what it is expected to earn: one page for a marketing lead.",
+    kinds={"html"},
+    partitions_def=SHOPS,
+    required_resource_keys={"nights", "report_store"},
+    ins=reads(*READ),
+)
+def lifecycle(
+    context: dg.AssetExecutionContext,
+    order_lines: pl.LazyFrame,
+    input_reads: pl.LazyFrame,
+    quarantine: pl.LazyFrame,
+    orders: pl.LazyFrame,
+    customer_features: pl.LazyFrame,
+    customer_loyalty: pl.LazyFrame,
+    customer_rfm: pl.LazyFrame,
+    lifecycle_stage: pl.LazyFrame,
+    decisions: pl.LazyFrame,
+    messages: pl.LazyFrame,
+    batches: pl.LazyFrame,
+) -> dg.MaterializeResult:
+    started = time.perf_counter()
+    night = night_of(context)
+    settings = night.settings
+    tables = Tables(
+        order_lines=order_lines,
+        input_reads=input_reads,
+        quarantine=quarantine,
+        orders=orders,
+        customer_features=customer_features,
+        customer_loyalty=customer_loyalty,
+        customer_rfm=customer_rfm,
+        lifecycle_stage=lifecycle_stage,
+        timeline=stage_timeline(orders, night.as_of, settings.customer.stage).lazy(),
+        decisions=decisions,
+        messages=messages,
+        batches=batches,
+    )
+    facts = lifecycle_facts(tables, night.as_of, settings)
+    report = lifecycle_report(facts, night.shop, night.as_of, settings, settings.routing.assume_consent)
+    path = context.resources.report_store.put(night.shop, night.as_of, "lifecycle", report.html, report.json)
+    charts = {f"chart {figure.id}": _image(figure) for figure in report.figures if figure.id in SHOWN}
+    return dg.MaterializeResult(
+        metadata={
+            "headline": dg.MetadataValue.md("\n\n".join([f"**{report.headline}**", *report.summary])),
+            "path": dg.MetadataValue.path(str(path)),
+            "as_of": str(night.as_of),
+            "seconds": round(time.perf_counter() - started, 3),
+            **charts,
+        }
+    )
+
+
+def _image(figure: Figure) -> dg.MarkdownMetadataValue:
+    picture = base64.b64encode(figure.picture.wide.encode()).decode()
+    return dg.MetadataValue.md(f"**{figure.title}**\n\n![{figure.id}](data:image/svg+xml;base64,{picture})")

@@ -1,0 +1,147 @@
+"""The first screen: what changed, why, what goes out tonight, what it is expected to earn."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from lifecycle_assets.reports import render
+from lifecycle_assets.reports.facts import Row
+from lifecycle_assets.reports.narrative import Sentence
+from lifecycle_assets.reports.sales import DRIVERS
+from lifecycle_assets.reports.telling import Teller
+
+
+def headline(tell: Teller) -> Sentence:
+    """The one thing to know: whether customer revenue moved."""
+    verdict = tell.facts.verdict("sales.30d.revenue") if tell.anyone else "empty"
+    paths: dict[str, Any] = {"value": "sales.30d.revenue", "days": "period.short"}
+    if verdict in {"rising", "falling"}:
+        paths["change"] = "sales.30d.revenue/before/change"
+    return tell.say(f"headline.{verdict}", **paths)
+
+
+def answers(tell: Teller) -> list[tuple[str, list[Sentence]]]:
+    """The four questions of the first screen, each with its answer."""
+    return [
+        (tell.word("question.changed"), _changed(tell)),
+        (tell.word("question.why"), _why(tell)),
+        (tell.word("question.tonight"), going_out(tell)),
+        (tell.word("question.value"), expected(tell)),
+    ]
+
+
+def notices(tell: Teller, assumed_consent: Sequence[str]) -> list[Sentence]:
+    """What a reader must know before believing or acting: consent that is only assumed, data that is old."""
+    said = []
+    if assumed_consent:
+        channels = tell.writer.join([tell.channel_name(channel) for channel in assumed_consent])
+        said.append(tell.say("notice.assumed", words={"channels": channels}))
+    if tell.facts.value("data.age"):
+        said.append(tell.say("notice.stale", count="data.age", last="data.last"))
+    return said
+
+
+def tiles(tell: Teller) -> list[render.Tile]:
+    """The key figures, each with what it is held against."""
+    found = [
+        render.Tile(
+            tell.say("tile.customers"),
+            tell.number("customers"),
+            tell.say("tile.joined", count="moves.joined", days="period.short"),
+            "none",
+        )
+    ]
+    for name, fact, days in (
+        ("active", "sales.90d.buyers", "period.long"),
+        ("revenue", "sales.30d.revenue", "period.short"),
+        ("orders", "sales.30d.orders", "period.short"),
+        ("ticket", "sales.30d.ticket", "period.short"),
+    ):
+        verdict = tell.facts.verdict(fact)
+        found.append(
+            render.Tile(tell.say(f"tile.{name}", days=days), tell.number(fact), tell.compared("tile", fact), verdict)
+        )
+    decided = tell.facts.value("tonight.decided")
+    held = tell.say("tile.held", count="tonight.holds") if decided else tell.say("tile.undecided")
+    found.append(render.Tile(tell.say("tile.messages"), tell.number("tonight.sends"), held, "none"))
+    return found
+
+
+def going_out(tell: Teller) -> list[Sentence]:
+    """What goes out tonight, programme by programme, and who is kept back to measure it."""
+    if not tell.facts.value("tonight.decided"):
+        return [tell.say("tonight.undecided")]
+    if not tell.facts.value("tonight.sends"):
+        return [tell.say("tonight.nothing", decided="tonight.decided")]
+    return [
+        tell.say("tonight.sends", count="tonight.sends", decided="tonight.decided"),
+        *(_programme(tell, row) for row in tell.facts.tables["sends"]),
+        holdout(tell),
+    ]
+
+
+def expected(tell: Teller) -> list[Sentence]:
+    """What tonight's messages are expected to earn, and on what assumption."""
+    if not tell.facts.value("tonight.sends"):
+        return [tell.say("value.nothing")]
+    return [tell.say("value.positive", value="tonight.value", responses="tonight.responses", sends="tonight.sends")]
+
+
+def holdout(tell: Teller) -> Sentence:
+    """How many are kept back on purpose, or that nobody is."""
+    if tell.facts.value("tonight.holdout"):
+        return tell.say("tonight.holdout", count="tonight.holdout")
+    return tell.say("tonight.no_holdout")
+
+
+def _changed(tell: Teller) -> list[Sentence]:
+    if not tell.anyone:
+        return [tell.say("changed.empty", date="as_of")]
+    revenue = "sales.30d.revenue"
+    paths = {"days": "period.short", "first": "data.first", "buyers": "sales.30d.buyers"}
+    if "sales.30d.buyers/before" in tell.facts:
+        paths["buyers_before"] = "sales.30d.buyers/before/value"
+    now = tell.compared("changed", revenue, **paths)
+    if tell.facts.verdict(revenue) == "none":
+        return [now]
+    return [now, tell.compared("year", revenue, "year", first="data.first")]
+
+
+def _why(tell: Teller) -> list[Sentence]:
+    verdict = tell.facts.verdict("sales.30d.revenue") if tell.anyone else "empty"
+    parts: dict[str, Any] = {driver: tell.facts.value(f"why.{driver}") for driver in DRIVERS}
+    if verdict in {"empty", "none", "few"} or None in parts.values():
+        return [tell.say(f"why.{verdict if verdict in {'empty', 'none'} else 'few'}", few="method.few")]
+    if verdict == "flat":
+        return [tell.say("why.flat", buyers="why.buyers", frequency="why.frequency", ticket="why.ticket")]
+    # The driver that moved revenue most in the direction it went.
+    main = max(DRIVERS, key=lambda driver: parts[driver] if verdict == "rising" else -parts[driver])
+    others = [driver for driver in DRIVERS if driver != main]
+    return [
+        tell.say(
+            f"why.{main}.{verdict}",
+            now=f"sales.30d.{main}",
+            before=f"sales.30d.{main}/before/value",
+            part=f"why.{main}",
+        ),
+        tell.say(
+            "why.whole",
+            words={f"other_{name}": tell.word(f"driver.{driver}") for name, driver in zip("ab", others, strict=True)},
+            part_a=f"why.{others[0]}",
+            part_b=f"why.{others[1]}",
+            difference="sales.30d.revenue/before/difference",
+        ),
+    ]
+
+
+def _programme(tell: Teller, row: Row) -> Sentence:
+    prefix = f"send.{row['programme']}.{row['channel']}"
+    span = "" if row["first"] == row["last"] else "_span"
+    offer = "_offer" if row["discount"] else ""
+    return tell.say(
+        f"tonight.programme{span}{offer}",
+        count=f"{prefix}.messages",
+        words={"programme": tell.programme_name(row["programme"]), "channel": tell.channel_name(row["channel"])},
+        first=f"{prefix}.first",
+        last=f"{prefix}.last",
+        discount=f"{prefix}.discount",
+    )

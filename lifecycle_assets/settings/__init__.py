@@ -1,0 +1,56 @@
+"""Every threshold, tier, channel and policy with its default: frozen, typed, validated.
+
+`Deployment` is `lifecycle.yaml`, `Shop` is `shops/<shop>.yaml`. A shop needs name, timezone, currency, country and input;
+everything else has a default. Groups are named after the documents (customer, routing, dispatch ...).
+"""
+
+from lifecycle_assets.settings.customer import ClvInputs, Customer, Loyalty, LoyaltySegments, LoyaltyWeights, Rfm, Stage
+from lifecycle_assets.settings.inputs import InputMapping, Inputs, LeaveOut, TableMapping
+from lifecycle_assets.settings.reading import parse
+from lifecycle_assets.settings.routing import (
+    Cap,
+    Channel,
+    ChannelName,
+    Experiment,
+    Measurement,
+    MessageTemplate,
+    Offer,
+    Programme,
+    Routing,
+    Step,
+)
+from lifecycle_assets.settings.rules import AllOf, Condition, Not, Rule, Scalar
+from lifecycle_assets.settings.shop import Deployment, Shop, as_of_default
+
+__all__ = [
+    "AllOf",
+    "Cap",
+    "Channel",
+    "ChannelName",
+    "ClvInputs",
+    "Condition",
+    "Customer",
+    "Deployment",
+    "Experiment",
+    "InputMapping",
+    "Inputs",
+    "LeaveOut",
+    "Loyalty",
+    "LoyaltySegments",
+    "LoyaltyWeights",
+    "Measurement",
+    "MessageTemplate",
+    "Not",
+    "Offer",
+    "Programme",
+    "Rfm",
+    "Routing",
+    "Rule",
+    "Scalar",
+    "Shop",
+    "Stage",
+    "Step",
+    "TableMapping",
+    "as_of_default",
+    "parse",
+]

@@ -1,0 +1,66 @@
+"""One tenant, and what all tenants of a home share."""
+
+import datetime as dt
+import zoneinfo
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, model_validator
+
+from lifecycle_assets.settings.base import Group, TimeZone, nearest
+from lifecycle_assets.settings.customer import Customer
+from lifecycle_assets.settings.inputs import InputMapping, Inputs
+from lifecycle_assets.settings.routing import Dispatch, Measurement, Routing
+
+
+class Shop(Group):
+    """One tenant: `shops/<shop>.yaml`."""
+
+    name: str = Field(min_length=1, description="the shop's name, as it is shown in reports")
+    timezone: TimeZone
+    currency: Annotated[str, Field(pattern="^[A-Z]{3}$", description="ISO 4217")]
+    country: Annotated[str, Field(pattern="^[A-Z]{2}$", description="ISO 3166-1 alpha-2")]
+    input: str = Field(min_length=1, description="folder, file, duckdb:///path, postgresql://... or package:NAME")
+    mapping: InputMapping = InputMapping()
+    as_of: dt.date | None = Field(None, description="look at this day's end; default: yesterday in the shop's zone")
+    tier: Literal["starter", "pro", "agency", "enterprise"] = "starter"
+    language: str = Field("en", description="language of reports and messages")
+    seed: int = 0
+    inputs: Inputs = Inputs()
+    customer: Customer = Customer()
+    routing: Routing = Routing.model_validate({})
+    dispatch: Dispatch = Dispatch()
+    measurement: Measurement = Measurement.model_validate({})
+
+    @model_validator(mode="after")
+    def _experiments_known(self) -> "Shop":
+        experiments = self.measurement.experiments
+        for name, programme in self.routing.programmes.items():
+            if programme.experiment and programme.experiment not in experiments:
+                near = nearest(programme.experiment, experiments)
+                raise ValueError(f"routing: programme {name}: no experiment '{programme.experiment}'{near}")
+        return self
+
+    @model_validator(mode="before")
+    @classmethod
+    def _mapping_by_name(cls, data: Any) -> Any:
+        if isinstance(data, dict) and isinstance(data.get("mapping"), str):
+            return {**data, "mapping": {"preset": data["mapping"]}}
+        return data
+
+
+class Deployment(Group):
+    """What all shops of a home share: `lifecycle.yaml`."""
+
+    owner: str = Field("team:customer-data", description="owner shown on every asset: an e-mail address or team:NAME")
+    memory_limit: str = Field("6GB", description="memory that the SQL engine may use before it spills to disk")
+    threads: Annotated[int, Field(ge=1)] | None = Field(
+        None, description="threads of the SQL engine; default: all cores"
+    )
+    schedule_hour: Annotated[int, Field(ge=0, le=23)] = Field(2, description="local hour of each shop's nightly run")
+
+
+def as_of_default(shop: Shop, now: dt.datetime) -> dt.date:
+    """The shop's configured date, else yesterday in its time zone at the moment `now` (with an offset)."""
+    if shop.as_of is not None:
+        return shop.as_of
+    return now.astimezone(zoneinfo.ZoneInfo(shop.timezone)).date() - dt.timedelta(days=1)

@@ -1,0 +1,94 @@
+"""Where reports lie: one folder per shop and night, and a gallery over all of them.
+
+    reports/<shop>/<as_of>/<name>.<language>.html   the report, whole or not at all
+    reports/<shop>/<as_of>/<name>.<language>.json   its facts and text
+    reports/index.html                              the gallery, the latest night on top
+    reports/index.json                              what the gallery lists; made anew from the reports when it is missing
+
+Writing the same report again changes no file. Two shops may write at once: the gallery is updated under a lock.
+"""
+
+import datetime as dt
+import fcntl
+import json
+import os
+import uuid
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from lifecycle_assets.reports.gallery import Entry, gallery
+
+
+class ReportStore:
+    """The reports of a home."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def put(self, shop: str, as_of: dt.date, name: str, html: str, document: Mapping[str, Any]) -> Path:
+        """Write a report and list it; returns the page's path.
+
+        `document` is the report as plain values and must hold shop_name, title, language and headline, which the gallery
+        shows. The same content again leaves every file as it was.
+        """
+        folder = self.root / shop / as_of.isoformat()
+        folder.mkdir(parents=True, exist_ok=True)
+        page = folder / f"{name}.{document['language']}.html"
+        facts = json.dumps(document, ensure_ascii=False, indent=1, allow_nan=False)
+        _write(page.with_suffix(".json"), facts + "\n")
+        _write(page, html)
+        with self._lock():
+            entries = {entry.path: entry for entry in self._listed()}
+            entry = self._entry(page, document)
+            entries[entry.path] = entry
+            there = [entry for path, entry in sorted(entries.items()) if (self.root / path).exists()]
+            listing = [asdict(entry) for entry in there]
+            _write(self.root / "index.json", json.dumps(listing, ensure_ascii=False, indent=1) + "\n")
+            _write(self.root / "index.html", gallery(there))
+        return page
+
+    def _listed(self) -> list[Entry]:
+        try:
+            return [Entry(**row) for row in json.loads((self.root / "index.json").read_text("utf-8"))]
+        except (FileNotFoundError, ValueError, TypeError):
+            return [
+                self._entry(page, json.loads(page.with_suffix(".json").read_text("utf-8")))
+                for page in sorted(self.root.glob("*/*/*.html"))
+                if page.with_suffix(".json").exists()
+            ]
+
+    def _entry(self, page: Path, document: Mapping[str, Any]) -> Entry:
+        return Entry(
+            shop=document["shop_name"],
+            as_of=page.parent.name,
+            title=document["title"],
+            language=document["language"],
+            headline=document["headline"],
+            path=page.relative_to(self.root).as_posix(),
+            facts=page.with_suffix(".json").relative_to(self.root).as_posix(),
+        )
+
+    @contextmanager
+    def _lock(self) -> Iterator[None]:
+        with (self.root / ".lock").open("w") as handle:
+            fcntl.flock(handle, fcntl.LOCK_EX)
+            yield
+
+
+def _write(path: Path, text: str) -> None:
+    """Replace the file in one step, unless it holds the text already."""
+    content = text.encode()
+    if path.exists() and path.read_bytes() == content:
+        return
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
+    try:
+        with temporary.open("wb") as handle:
+            handle.write(content)
+            handle.flush()
+            os.fsync(handle.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)

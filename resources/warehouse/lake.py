@@ -1,0 +1,286 @@
+"""The Parquet lake: one file per table and shop, written whole or not at all, and read without any lock.
+
+    warehouse/<area>/<table>/<shop>/data.parquet           the current table, always at the same path
+    warehouse/<area>/<table>/<shop>/history/<as_of>.parquet   one slice per night, for tables whose past matters
+    warehouse/.versions/<area>/<table>/<shop>/<hash>.parquet  what the catalogue's views read; the same bytes (hard links)
+    warehouse/lifecycle.duckdb                              the catalogue: commented views
+
+A reader opens a Parquet file twice, once to plan and once to read, so a path whose file may be replaced in between could
+show it a footer of one night and pages of another. The views therefore name files that never change, and publishing
+replaces the (small) catalogue by rename. A superseded version stays for `keep_versions` so that an open reader can finish.
+"""
+
+import datetime as dt
+import fcntl
+import hashlib
+import os
+import shutil
+import tempfile
+import time
+import uuid
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import polars as pl
+import pyarrow.parquet as pq
+
+from lifecycle_assets.contracts import Contract
+from lifecycle_assets.errors import ContractError, LifecycleError
+from resources.warehouse.catalogue import Catalogue
+
+VALIDATION_ROWS = 1_000_000
+
+
+@dataclass(frozen=True)
+class Published:
+    """What a write left behind."""
+
+    path: Path
+    rows: int
+    sha256: str
+    changed: bool
+
+
+class Lake:
+    """Storage of all tables of a home."""
+
+    def __init__(
+        self, root: Path, contracts: Sequence[Contract], keep_versions: dt.timedelta = dt.timedelta(hours=48)
+    ) -> None:
+        self.root = root
+        self.contracts = {contract.name: contract for contract in contracts}
+        self.keep_versions = keep_versions
+        self.catalogue = Catalogue(root / "lifecycle.duckdb", contracts)
+
+    # --- reading ---
+
+    def path(self, contract: Contract, shop: str) -> Path:
+        return self._folder(contract, shop) / "data.parquet"
+
+    def files(self, contract: Contract, shop: str) -> list[Path]:
+        """The Parquet files that together are the shop's current table; a typed empty one where nothing was written."""
+        if contract.append_only:
+            return [self._empty(contract), *sorted(self._folder(contract, shop).glob("*.parquet"))]
+        current = self.path(contract, shop)
+        return [current if current.exists() else self._empty(contract)]
+
+    def scan(self, contract: Contract, shop: str) -> pl.LazyFrame:
+        """The shop's current table, typed by its contract; no rows when it was never written."""
+        return contract.conform(pl.scan_parquet(self.files(contract, shop), glob=False))
+
+    def scan_night(self, contract: Contract, shop: str, as_of: dt.date) -> pl.LazyFrame | None:
+        """The slice that a past night left of a table with history, or None."""
+        path = self._folder(contract, shop) / "history" / f"{as_of}.parquet"
+        return contract.conform(pl.scan_parquet(path)) if path.exists() else None
+
+    def nights(self, contract: Contract, shop: str) -> list[dt.date]:
+        """The dates of which a table with history holds slices, oldest first."""
+        folder = self._folder(contract, shop) / "history"
+        return sorted(dt.date.fromisoformat(path.stem) for path in folder.glob("*.parquet"))
+
+    # --- writing ---
+
+    @contextmanager
+    def staging(self, contract: Contract, shop: str) -> Iterator[Path]:
+        """A path to write a new file of the table to; whatever is not published from there disappears."""
+        folder = self._folder(contract, shop)
+        folder.mkdir(parents=True, exist_ok=True)
+        path = folder / f".staged-{uuid.uuid4().hex}.parquet"
+        try:
+            yield path
+        finally:
+            path.unlink(missing_ok=True)
+
+    def write(self, contract: Contract, shop: str, as_of: dt.date, frame: pl.DataFrame | pl.LazyFrame) -> Published:
+        """Validate and publish a frame as the shop's table; on any error the table stays as it was."""
+        with self.staging(contract, shop) as staged:
+            contract.conform(frame.lazy()).sink_parquet(staged, compression="zstd", row_group_size=122_880)
+            return self.publish(contract, shop, as_of, staged)
+
+    def publish(self, contract: Contract, shop: str, as_of: dt.date, staged: Path) -> Published:
+        """Make a staged file the shop's table. Writing the same bytes again changes nothing, not even a time stamp."""
+        rows = self.validate(contract, shop, [staged])
+        digest = _sha256(staged)
+        version = self._versions(contract, shop) / f"{digest[:32]}.parquet"
+        current = self.path(contract, shop)
+        changed = not (version.exists() and current.exists() and version.samefile(current))
+        if changed:
+            _fsync(staged)
+            version.parent.mkdir(parents=True, exist_ok=True)
+            staged.replace(version)
+            _link_over(version, current)
+            self._retire(contract, shop, keep=version)
+        if contract.history:
+            night = current.parent / "history" / f"{as_of}.parquet"
+            if not (night.exists() and night.samefile(version)):
+                night.parent.mkdir(exist_ok=True)
+                _link_over(version, night)
+        self.refresh(contract)
+        return Published(current, rows, digest, changed)
+
+    def append(self, contract: Contract, shop: str, as_of: dt.date, frame: pl.DataFrame) -> Published:
+        """Add rows to an append-only table as one new, immutable file."""
+        contract.require(frame)
+        folder = self._folder(contract, shop)
+        with self.staging(contract, shop) as staged:
+            frame.write_parquet(staged, compression="zstd")
+            digest = _sha256(staged)
+            path = folder / f"{as_of}-{len(list(folder.glob('*.parquet'))):06d}-{digest[:12]}.parquet"
+            _fsync(staged)
+            staged.replace(path)
+            _fsync(folder)
+        self.refresh(contract)
+        return Published(path, frame.height, digest, changed=True)
+
+    @contextmanager
+    def workspace(self, shop: str) -> Iterator[Path]:
+        """A folder for files in the making, on the lake's own disk; it disappears with all that was not moved away."""
+        (self.root / ".work").mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=self.root / ".work", prefix=f"{_safe(shop)}-") as folder:
+            yield Path(folder)
+
+    def keep_staged(self, contract: Contract, shop: str, file: Path) -> Path:
+        """Move a finished file to where the table's files lie, to be published from there."""
+        folder = self._folder(contract, shop)
+        folder.mkdir(parents=True, exist_ok=True)
+        return file.replace(folder / f".staged-{uuid.uuid4().hex}.parquet")
+
+    def leave_part(self, shop: str, name: str, file: Path) -> None:
+        """Keep a finished file as the part `name` of a table that is put together from several, replacing the last one;
+        the same bytes again change nothing."""
+        part = self.root / ".parts" / _safe(shop) / f"{name}.parquet"
+        if part.exists() and _sha256(part) == _sha256(file):
+            return
+        part.parent.mkdir(parents=True, exist_ok=True)
+        _fsync(file)
+        file.replace(part)
+
+    def parts(self, contract: Contract, shop: str, kind: str) -> pl.LazyFrame:
+        """The rows of all parts whose names end in `.kind`; none where no part was left."""
+        files = sorted((self.root / ".parts" / _safe(shop)).glob(f"*.{kind}.parquet"))
+        return contract.conform(pl.scan_parquet([self._empty(contract), *files], glob=False))
+
+    @contextmanager
+    def lock(self, shop: str, purpose: str) -> Iterator[None]:
+        """Let one process at a time do `purpose` for the shop; others wait. Readers never take it."""
+        folder = self.root / ".locks"
+        folder.mkdir(parents=True, exist_ok=True)
+        with (folder / f"{shop}.{purpose}").open("w") as handle:
+            fcntl.flock(handle, fcntl.LOCK_EX)
+            yield
+
+    def validate(self, contract: Contract, shop: str, files: Sequence[Path]) -> int:
+        """Number of rows in the files; raises ContractError when one of them breaks the contract or another shop's row
+        is among them. Memory stays bounded: rows are looked at a million at a time, keys by their hash."""
+        rows = 0
+        keyed = bool(contract.primary_key)
+        for file in files:
+            for batch in pq.ParquetFile(file).iter_batches(batch_size=VALIDATION_ROWS):
+                frame = pl.DataFrame(pl.from_arrow(batch))
+                frame = contract.conform(frame.lazy()).collect()
+                contract.require(frame)
+                if frame.filter(pl.col("shop_id") != shop).height:
+                    raise ContractError(
+                        f"{contract.name}: holds rows of another shop than {shop}; nothing was written."
+                    )
+                rows += frame.height
+        if keyed and rows > VALIDATION_ROWS:
+            keys = pl.scan_parquet(list(files), glob=False).select(pl.struct(contract.primary_key).hash().alias("key"))
+            distinct = keys.select(pl.col("key").n_unique()).collect(engine="streaming").item()
+            # A 64-bit hash of n keys collides by chance with probability n^2 / 2^65: below 3e-6 at ten million.
+            if distinct != rows:
+                raise ContractError(
+                    f"{contract.name}: {rows - distinct} of {rows} rows repeat the key "
+                    f"({', '.join(contract.primary_key)}). The table was left as it was."
+                )
+        return rows
+
+    def refresh(self, contract: Contract) -> None:
+        """Point the catalogue's views of a table at its current files."""
+        with self.lock("_all", "catalogue"):
+            folder = self.root / contract.area / contract.table
+            if contract.append_only:
+                current, slices = [self._empty(contract)], f"{folder}/*/*.parquet"
+                has_slices = any(folder.glob("*/*.parquet"))
+                self.catalogue.point(contract, current, slices if has_slices else None, None)
+                return
+            versions = [self._current_version(path) for path in sorted(folder.glob("*/data.parquet"))]
+            history = f"{folder}/*/history/*.parquet" if any(folder.glob("*/history/*.parquet")) else None
+            self.catalogue.point(contract, [self._empty(contract), *versions], None, history)
+
+    def refresh_all(self) -> None:
+        """Make the catalogue anew from what lies in the lake (after a move, a restore, or a new release)."""
+        for contract in self.contracts.values():
+            self.refresh(contract)
+
+    # --- helpers ---
+
+    def _folder(self, contract: Contract, shop: str) -> Path:
+        return self.root / contract.area / contract.table / _safe(shop)
+
+    def _versions(self, contract: Contract, shop: str) -> Path:
+        return self.root / ".versions" / contract.area / contract.table / _safe(shop)
+
+    def _current_version(self, current: Path) -> Path:
+        folder = self.root / ".versions" / current.parent.relative_to(self.root)
+        for version in folder.glob("*.parquet"):
+            if version.samefile(current):
+                return version
+        # A table put there by hand or by a restore becomes a version of its own.
+        folder.mkdir(parents=True, exist_ok=True)
+        version = folder / f"{_sha256(current)[:32]}.parquet"
+        _link_over(current, version)
+        return version
+
+    def _empty(self, contract: Contract) -> Path:
+        path = self.root / ".versions" / contract.area / contract.table / f"empty-{_fingerprint(contract)}.parquet"
+        if not path.exists():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            temporary = path.with_suffix(f".{uuid.uuid4().hex}")
+            contract.empty().write_parquet(temporary)
+            temporary.replace(path)
+        return path
+
+    def _retire(self, contract: Contract, shop: str, keep: Path) -> None:
+        oldest = time.time() - self.keep_versions.total_seconds()
+        for version in self._versions(contract, shop).glob("*.parquet"):
+            # The change time of an inode is when it lost its place at the stable path, or was written.
+            if version != keep and version.stat().st_ctime < oldest:
+                version.unlink(missing_ok=True)
+
+
+def _safe(shop: str) -> str:
+    if not shop or shop.startswith((".", "_")) or any(c in shop for c in "/\\\0*?[]"):
+        raise LifecycleError(f"'{shop}' is not a shop id: use letters, digits, - and _")
+    return shop
+
+
+def _fingerprint(contract: Contract) -> str:
+    return hashlib.sha256(str(contract.polars_schema).encode()).hexdigest()[:12]
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as handle:
+        return hashlib.file_digest(handle, "sha256").hexdigest()
+
+
+def _fsync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _link_over(source: Path, target: Path) -> None:
+    """Make `target` another name of `source`, replacing what was there in one step."""
+    temporary = target.with_name(f".link-{uuid.uuid4().hex}")
+    try:
+        os.link(source, temporary)
+    except OSError:  # a file system without hard links
+        shutil.copyfile(source, temporary)
+        _fsync(temporary)
+    temporary.replace(target)
+    _fsync(target.parent)

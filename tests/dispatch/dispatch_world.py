@@ -1,0 +1,196 @@
+"""A small shop whose every customer passes all gates, so that a test can break one thing at a time."""
+
+import datetime as dt
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import polars as pl
+
+from lifecycle_assets.contracts import Contract
+from lifecycle_assets.dispatch import batches as batching
+from lifecycle_assets.dispatch import decisions as deciding
+from lifecycle_assets.dispatch import ledger as ledgers
+from lifecycle_assets.dispatch import messages as writing
+from lifecycle_assets.dispatch.assignments import Assignments
+from lifecycle_assets.dispatch.batches import Batches
+from lifecycle_assets.dispatch.contact import Contacts, standing
+from lifecycle_assets.dispatch.decisions import Decisions
+from lifecycle_assets.dispatch.ledger import Ledger
+from lifecycle_assets.dispatch.messages import Messages
+from lifecycle_assets.dispatch.profile import Sources, profiles
+from lifecycle_assets.dispatch.release import Facts, Outcome, recovered_batches, release
+from lifecycle_assets.features.customer import CustomerFeatures
+from lifecycle_assets.features.loyalty import CustomerLoyalty
+from lifecycle_assets.features.rfm import CustomerRfm
+from lifecycle_assets.features.stage import LifecycleStage
+from lifecycle_assets.inputs import contracts as raw
+from lifecycle_assets.settings import Shop, parse
+
+AS_OF = dt.date(2025, 3, 1)
+SHOP_FILE = """
+name: Café Lupe
+timezone: Europe/Madrid
+currency: EUR
+country: ES
+input: /nowhere
+dispatch: {landing_url: "https://shop.example/hello?lang=x"}
+"""
+
+# A customer whom winback may reach: the values that matter to a gate, overridden one at a time.
+LAPSED: dict[str, Any] = {
+    "stage": "lapsed",
+    "recency_days": 120,
+    "visit_frequency": 5,
+    "purchase_total": 400.0,
+    "avg_ticket": 80.0,
+    "email": "someone@example.com",
+    "consent_email": True,
+    "first_name": "Ana",
+}
+NEW: dict[str, Any] = {**LAPSED, "stage": "new", "recency_days": 5, "visit_frequency": 1, "purchase_total": 80.0}
+
+
+def table(contract: Contract, rows: list[dict[str, Any]], as_of: dt.date = AS_OF) -> pl.DataFrame:
+    """Rows of a contract's table; what a row leaves out is null, the shop and the date are set."""
+    schema = contract.polars_schema
+    columns = {
+        name: pl.Series(name, [row.get(name) for row in rows], dtype=dtype, strict=False)
+        for name, dtype in schema.items()
+    }
+    frame = pl.DataFrame(columns)
+    if "shop_id" in schema:
+        frame = frame.with_columns(shop_id=pl.lit("lupe"), as_of=pl.lit(as_of))
+    return frame
+
+
+@dataclass
+class World:
+    """A shop's tables as rows, and the night run over them."""
+
+    people: dict[str, dict[str, Any]]
+    as_of: dt.date = AS_OF
+    settings: list[str] = field(default_factory=list)
+    consents: list[dict[str, Any]] = field(default_factory=list)
+    suppressions: list[dict[str, Any]] = field(default_factory=list)
+    erasures: list[dict[str, Any]] = field(default_factory=list)
+    engagement: list[dict[str, Any]] = field(default_factory=list)
+    tickets: list[dict[str, Any]] = field(default_factory=list)
+    holdout: dict[str, set[str]] = field(default_factory=dict)
+    lines: pl.DataFrame = field(default_factory=Ledger.empty)
+    shuffled: bool = False
+    yaml: str = ""
+
+    @property
+    def shop(self) -> Shop:
+        return parse(Shop, SHOP_FILE + self.yaml, "shops/lupe.yaml", self.settings)
+
+    def contacts(self) -> Contacts:
+        people = [{"customer_id": name, **values} for name, values in self.people.items()]
+        return Contacts(
+            table(raw.Customers, people, self.as_of).lazy(),
+            table(raw.Consents, self.consents, self.as_of).lazy(),
+            table(raw.Suppressions, self.suppressions, self.as_of).lazy(),
+            table(raw.ErasureRequests, self.erasures, self.as_of).lazy(),
+            table(raw.Engagement, self.engagement, self.as_of).lazy(),
+        )
+
+    def sources(self, found: list[str] | None = None) -> Sources:
+        people = [{"customer_id": name, **values} for name, values in self.people.items()]
+        if self.shuffled:
+            people.reverse()
+        arms = [
+            {
+                "experiment": experiment,
+                "customer_id": name,
+                "arm": "holdout" if name in self.holdout.get(experiment, set()) else "treatment",
+            }
+            for experiment in self.shop.measurement.experiments
+            for name in self.people
+        ]
+        return Sources(
+            table(CustomerFeatures, people, self.as_of).lazy(),
+            table(LifecycleStage, people, self.as_of).lazy(),
+            table(CustomerRfm, people, self.as_of).lazy(),
+            table(CustomerLoyalty, people, self.as_of).lazy(),
+            self.contacts(),
+            table(raw.SupportTickets, self.tickets, self.as_of).lazy(),
+            table(Assignments, arms, self.as_of).lazy(),
+            ledgers.sent(self.lines.lazy(), found or []),
+        )
+
+    def decide(self, taken: pl.DataFrame | None = None, found: list[str] | None = None) -> pl.DataFrame:
+        sources = self.sources(found)
+        decided = deciding.decide(
+            profiles(sources, as_of=self.as_of, shop=self.shop),
+            shop_id="lupe",
+            as_of=self.as_of,
+            shop=self.shop,
+            used=ledgers.offers_used(sources.sent, self.as_of),
+            standing=taken,
+        )
+        decided = Decisions.conform(decided.lazy()).collect()
+        Decisions.require(decided)
+        return decided
+
+    def reasons(self) -> dict[str, str]:
+        return dict(self.decide().select("customer_id", "reason").iter_rows())
+
+    def messages(self, decided: pl.DataFrame, **more: Any) -> pl.DataFrame:
+        written = writing.messages(
+            decided.lazy(), self.contacts().customers, shop_id="lupe", as_of=self.as_of, shop=self.shop, **more
+        )
+        Messages.require(written)
+        return written
+
+
+@dataclass
+class Night:
+    """A whole run of a world's night as the assets do it: with a ledger and delivered folders that outlive it."""
+
+    world: World
+    delivery: Any
+    append: Callable[[pl.DataFrame], None]
+    lines: Callable[[], pl.DataFrame]
+    tables: dict[str, pl.DataFrame] = field(default_factory=dict)
+    at: dt.datetime = dt.datetime(2025, 3, 2, 2, tzinfo=dt.UTC)
+
+    def plan(self) -> None:
+        world = self.world
+        world.lines = self.lines()
+        found = recovered_batches(world.lines.lazy(), "lupe", self.delivery)
+        sent = ledgers.sent(world.lines.lazy(), found)
+        tonight = sent.filter(pl.col("as_of") == world.as_of).select("customer_id", "batch_id").collect()
+        out = pl.col("batch_id").is_in(tonight["batch_id"].unique().implode())
+        gone = self.tables.get("messages", Messages.empty()).filter(out)
+        taken = self.tables.get("decisions", Decisions.empty())
+        taken = taken.filter(pl.col("customer_id").is_in(gone["customer_id"].implode()))
+        decided = world.decide(taken, found)
+        written = world.messages(decided, released=gone, reached=tonight.select("customer_id").unique())
+        planned = batching.batches(
+            written.lazy(),
+            sent.filter(pl.col("as_of") < world.as_of),
+            assumptions=batching.assumptions(world.shop.routing.assume_consent),
+            released=self.tables.get("batches", Batches.empty()).filter(out),
+        )
+        Batches.require(planned)
+        self.tables = {"decisions": decided, "messages": written, "batches": planned}
+
+    def release(self) -> Outcome:
+        written = self.tables["messages"]
+        known = standing(written.lazy(), self.world.contacts(), self.world.shop.routing, ["email"], until=None)
+        reasons = dict(self.tables["decisions"].group_by("reason").len().sort("reason").iter_rows())
+        facts = Facts("lupe", self.world.as_of, f"lupe@{self.world.as_of}", self.at, "1", reasons)
+        return release(
+            written,
+            self.tables["batches"],
+            known,
+            self.lines().lazy(),
+            facts,
+            delivery=self.delivery,
+            append=self.append,
+        )
+
+    def run(self) -> Outcome:
+        self.plan()
+        return self.release()

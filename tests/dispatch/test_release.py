@@ -1,0 +1,316 @@
+"""The release of a night: sent once, whatever happens in between."""
+
+import csv
+import datetime as dt
+import hashlib
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+from dispatch_world import AS_OF, LAPSED, NEW, Night, World
+
+from lifecycle_assets.dispatch.ledger import Ledger, sent
+from lifecycle_assets.dispatch.release import recovered_batches
+from resources.delivery import Delivery
+from resources.warehouse.lake import Lake
+
+PEOPLE = {"ana": LAPSED, "bea": {**LAPSED, "email": "bea@example.com"}, "neu": NEW, "zoe": {**LAPSED, "email": None}}
+
+
+class CrashError(Exception):
+    """Stands for the end of the process."""
+
+
+def night_in(home: Path, world: World, tables: dict[str, pl.DataFrame] | None = None) -> Night:
+    """A night over a lake and a delivery folder on disk; `tables` are those that an earlier run of it left."""
+    lake = Lake(home / "warehouse", [Ledger])
+    return Night(
+        world,
+        Delivery(home / "dispatch"),
+        append=lambda lines: lake.append(Ledger, "lupe", world.as_of, lines) and None,
+        lines=lambda: lake.scan(Ledger, "lupe").collect(),
+        tables=tables or {},
+    )
+
+
+def shop(**more: Any) -> World:
+    return World(dict(PEOPLE), **more)
+
+
+def files_of(home: Path) -> dict[str, tuple[str, int]]:
+    """Every file's hash and time stamp, the locks aside."""
+    return {
+        str(path.relative_to(home)): (hashlib.sha256(path.read_bytes()).hexdigest(), path.stat().st_mtime_ns)
+        for path in sorted(home.rglob("*"))
+        if path.is_file() and ".locks" not in path.parts
+    }
+
+
+def delivered(home: Path) -> list[dict[str, Any]]:
+    """Every message in every folder that a sending tool would see."""
+    return [
+        json.loads(line)
+        for path in sorted((home / "dispatch").glob("*/*/[!.]*/messages.jsonl"))
+        for line in path.read_text("utf-8").splitlines()
+    ]
+
+
+def events(night: Night) -> list[tuple[str, str]]:
+    return sorted(night.lines().select("customer_id", "event").rows())
+
+
+def test_a_night_is_delivered_with_its_manifest_and_its_ledger(tmp_path: Path) -> None:
+    night = night_in(tmp_path, shop(yaml="routing: {assume_consent: [email]}"))
+    night.world.people["bea"] = {**PEOPLE["bea"], "consent_email": None}
+    outcome = night.run()
+    assert (outcome.exported, outcome.batches, outcome.cancelled) == (3, 2, 0)
+    messages = delivered(tmp_path)
+    assert sorted(message["customer_id"] for message in messages) == ["ana", "bea", "neu"]
+    for folder in (tmp_path / "dispatch" / "lupe" / "2025-03-01").iterdir():
+        manifest = json.loads((folder / "manifest.json").read_text("utf-8"))
+        assert manifest["batch_id"] == folder.name
+        assert manifest["decisions_by_reason"] == {"best_action": 3, "no_address": 1}
+        assert "consent for email is assumed" in manifest["assumptions"][0]
+        for name, facts in manifest["files"].items():
+            assert hashlib.sha256((folder / name).read_bytes()).hexdigest() == facts["sha256"]
+        with (folder / "messages.csv").open(encoding="utf-8", newline="") as handle:
+            rows = list(csv.DictReader(handle))
+        lines = [json.loads(line) for line in (folder / "messages.jsonl").read_text("utf-8").splitlines()]
+        assert len(rows) == len(lines) == manifest["messages"]
+        for row, line in zip(rows, lines, strict=True):
+            assert row["idempotency_key"] == line["idempotency_key"]
+            assert row["body_text"] == line["body_text"]
+            assert row["send_at"] == line["send_at"] == "2025-03-02T09:00:00Z"
+    assert events(night) == sorted((c, e) for c in ("ana", "bea", "neu") for e in ("planned", "exported"))
+    assert set(night.lines()["at"]) == {night.at}
+
+
+def test_an_identical_second_run_changes_no_file_and_sends_nothing(tmp_path: Path) -> None:
+    first = night_in(tmp_path, shop())
+    first.run()
+    before = files_of(tmp_path)
+    again = night_in(tmp_path, shop(shuffled=True), first.tables)
+    again.at = first.at + dt.timedelta(hours=3)
+    outcome = again.run()
+    assert (outcome.exported, outcome.batches, outcome.recovered, outcome.cancelled) == (0, 0, 0, 0)
+    assert files_of(tmp_path) == before
+    for name, table in first.tables.items():
+        assert again.tables[name].equals(table), name
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        ["routing.offers.winback_10.discount_pct=5"],
+        ["routing.programmes.winback.enabled=false"],
+        ["routing.contact.throttle=1"],
+        ["routing.channels.email.send_hour=15", "measurement.experiments.winback.holdout_share=1"],
+    ],
+)
+def test_another_configuration_the_same_night_sends_nobody_a_second_message(tmp_path: Path, change: list[str]) -> None:
+    first = night_in(tmp_path, shop())
+    first.run()
+    before = files_of(tmp_path)
+    # One more customer has turned up, who may get a message; those who got theirs keep it, as it was.
+    world = shop(settings=change)
+    world.people["eva"] = {**NEW, "email": "eva@example.com"}
+    again = night_in(tmp_path, world, first.tables)
+    again.run()
+    keys = [message["idempotency_key"] for message in delivered(tmp_path)]
+    people = [message["customer_id"] for message in delivered(tmp_path)]
+    assert len(set(keys)) == len(keys)
+    assert len(set(people)) == len(people)
+    assert {name: facts for name, facts in files_of(tmp_path).items() if name in before} == before
+    kept = again.tables["messages"].filter(pl.col("customer_id") != "eva")
+    assert kept.equals(first.tables["messages"])
+    old = first.tables["batches"]
+    assert again.tables["batches"].filter(pl.col("batch_id").is_in(old["batch_id"].implode())).equals(old)
+    decided = again.tables["decisions"].join(kept, on="customer_id", how="semi")
+    assert decided.equals(first.tables["decisions"].join(kept, on="customer_id", how="semi"))
+    assert ("eva" in people) == ("throttle" not in change[0])
+
+
+def withdraw(world: World, customer: str) -> None:
+    world.consents.append(
+        {
+            "customer_id": customer,
+            "channel": "email",
+            "granted": False,
+            "occurred_at": dt.datetime(2025, 3, 2, 1, tzinfo=dt.UTC),
+        }
+    )
+
+
+@pytest.mark.parametrize("how", ["no_consent", "suppressed", "erased"])
+def test_what_is_withdrawn_between_planning_and_export_is_not_sent(tmp_path: Path, how: str) -> None:
+    night = night_in(tmp_path, shop())
+    night.plan()
+    assert "bea" in night.tables["messages"]["customer_id"]
+    # All of these happen after as_of, so the plan cannot know of them.
+    late = dt.datetime(2025, 3, 2, 1, tzinfo=dt.UTC)
+    if how == "no_consent":
+        withdraw(night.world, "bea")
+    elif how == "suppressed":
+        digest = hashlib.sha256(b"bea@example.com").hexdigest()
+        night.world.suppressions.append({"email_sha256": digest, "channel": "all", "since": late})
+    else:
+        night.world.erasures.append({"customer_id": "bea", "requested_at": late})
+    outcome = night.release()
+    assert (outcome.exported, outcome.cancelled) == (2, 1)
+    assert "bea" not in [message["customer_id"] for message in delivered(tmp_path)]
+    assert "bea" not in "".join(p.read_text("utf-8") for p in tmp_path.rglob("messages.*"))
+    line = night.lines().filter(customer_id="bea").row(0, named=True)
+    assert (line["event"], line["detail"]) == ("cancelled", f"{how} at export")
+    manifests = [json.loads(path.read_text("utf-8")) for path in tmp_path.rglob("manifest.json")]
+    assert [m["withheld_at_export"] for m in manifests if m["withheld_at_export"]] == [{how: 1}]
+    before = files_of(tmp_path)
+    again = night_in(tmp_path, night.world, night.tables)
+    again.run()
+    assert files_of(tmp_path) == before
+
+
+def test_a_batch_of_which_nothing_is_left_is_not_delivered(tmp_path: Path) -> None:
+    night = night_in(tmp_path, World({"ana": LAPSED}))
+    night.plan()
+    withdraw(night.world, "ana")
+    assert night.release().exported == 0
+    assert delivered(tmp_path) == []
+    assert events(night) == [("ana", "cancelled")]
+    before = files_of(tmp_path)
+    night_in(tmp_path, night.world, night.tables).run()
+    assert files_of(tmp_path) == before
+
+
+# --- crashes ----------------------------------------------------------------------------------------------------------
+
+
+def crash_at(night: Night, point: int) -> None:
+    """Let the night die before its `point`-th step that leaves a trace: ledger append, folder, append, folder ..."""
+    steps = iter(range(100))
+    append, put = night.append, night.delivery.put
+
+    def dying(step: Callable[..., None]) -> Callable[..., None]:
+        def run(*arguments: Any) -> None:
+            if next(steps) == point:
+                raise CrashError
+            step(*arguments)
+
+        return run
+
+    night.append = dying(append)
+    night.delivery.put = dying(put)
+
+
+@pytest.mark.parametrize("same", [True, False])
+@pytest.mark.parametrize("point", range(6))
+def test_a_crash_at_any_point_doubles_and_loses_nothing(tmp_path: Path, point: int, same: bool) -> None:
+    first = night_in(tmp_path, shop())
+    crash_at(first, point)
+    with pytest.raises(CrashError):
+        first.run()
+    world = shop() if same else shop(settings=["routing.offers.winback_10.discount_pct=5"])
+    second = night_in(tmp_path, world, first.tables)
+    second.run()
+    people = [message["customer_id"] for message in delivered(tmp_path)]
+    assert sorted(people) == ["ana", "bea", "neu"]
+    lines = second.lines()
+    Ledger.require(lines)
+    exported = lines.filter(event="exported")
+    assert sorted(exported["customer_id"]) == ["ana", "bea", "neu"]
+    assert set(exported["idempotency_key"]) == {message["idempotency_key"] for message in delivered(tmp_path)}
+    if same:
+        whole = night_in(tmp_path / "undisturbed", shop())
+        whole.run()
+        assert delivered(tmp_path / "undisturbed") == delivered(tmp_path)
+    before = files_of(tmp_path)
+    third = night_in(tmp_path, world, second.tables)
+    third.run()
+    assert files_of(tmp_path) == before
+    assert all(third.tables[name].equals(table) for name, table in second.tables.items())
+
+
+@pytest.mark.parametrize("point", range(1, 6))
+def test_the_next_night_knows_what_a_crashed_one_released(tmp_path: Path, point: int) -> None:
+    first = night_in(tmp_path, shop())
+    crash_at(first, point)
+    with pytest.raises(CrashError):
+        first.run()
+    out = {message["customer_id"] for message in delivered(tmp_path)}
+    later = shop(as_of=AS_OF + dt.timedelta(days=1))
+    second = night_in(tmp_path, later)
+    second.run()
+    reasons = dict(second.tables["decisions"].select("customer_id", "reason").rows())
+    for customer in ("ana", "bea", "neu"):
+        assert reasons[customer] == ("journey_complete" if customer in out else "best_action"), customer
+    lines = second.lines().filter(as_of=AS_OF)
+    assert set(lines.filter(event="exported")["customer_id"]) == out
+    planned = set(lines.filter(event="planned")["customer_id"])
+    assert set(lines.filter(event="cancelled")["customer_id"]) == planned - out
+    assert recovered_batches(second.lines().lazy(), "lupe", second.delivery) == []
+
+
+CHILD = """
+import os, signal, sys
+from pathlib import Path
+sys.path.insert(0, {tests!r})
+from test_release import night_in, shop
+import resources.delivery as delivery
+night = night_in(Path({home!r}), shop())
+def die(*_):
+    os.kill(os.getpid(), signal.SIGKILL)
+if {where!r} == "in the middle of a file":
+    write = delivery._write
+    def half(path, content):
+        path.write_bytes(b"half")
+        die()
+    delivery._write = half
+elif {where!r} == "before the rename":
+    delivery._fsync = die
+else:
+    put = night.delivery.put
+    def put_and_die(*arguments):
+        put(*arguments)
+        die()
+    night.delivery.put = put_and_die
+night.run()
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("where", ["in the middle of a file", "before the rename", "after the rename"])
+def test_kill_9_leaves_no_half_batch_and_the_next_run_ends_the_same(tmp_path: Path, where: str) -> None:
+    code = CHILD.format(tests=str(Path(__file__).parent), home=str(tmp_path), where=where)
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+    child = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, check=False)
+    assert child.returncode == -signal.SIGKILL, child.stderr.decode()
+    # A crashed run that never got to write its tables: the next one starts from the ledger and the folders alone.
+    seen = list((tmp_path / "dispatch").glob("*/*/[!.]*"))
+    assert all((folder / "manifest.json").exists() for folder in seen)
+    assert len(seen) == (1 if where == "after the rename" else 0)
+    plan = night_in(tmp_path / "plan", shop())
+    plan.plan()
+    night = night_in(tmp_path, shop(), plan.tables)
+    night.run()
+    assert sorted(message["customer_id"] for message in delivered(tmp_path)) == ["ana", "bea", "neu"]
+    assert not list((tmp_path / "dispatch").glob("*/*/.*"))
+    out = sent(night.lines().lazy(), []).collect()
+    assert sorted(out["customer_id"]) == ["ana", "bea", "neu"]
+
+
+def test_two_runs_of_one_night_at_once_serve_everyone_once(tmp_path: Path) -> None:
+    """Both have planned before either has released; the lock lets one release after the other."""
+    one = night_in(tmp_path, shop())
+    two = night_in(tmp_path, shop(settings=["routing.offers.winback_10.discount_pct=5"]))
+    one.plan()
+    two.plan()
+    assert not one.tables["batches"].equals(two.tables["batches"])
+    one.release()
+    two.release()
+    assert sorted(message["customer_id"] for message in delivered(tmp_path)) == ["ana", "bea", "neu"]

@@ -1,0 +1,202 @@
+"""Visits, messages, complaints, payments and answers, against a plain re-computation; local midnights; absent inputs."""
+
+import datetime as dt
+import zoneinfo
+from collections import Counter
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+from made_shop import AS_OF, ZONE, frame, lines, products, roll_up
+
+from lifecycle_assets.features.behaviour import CustomerBehaviour
+from lifecycle_assets.inputs.contracts import (
+    Engagement,
+    OrderLines,
+    PaymentEvents,
+    Products,
+    SupportTickets,
+    SurveyResponses,
+    WebEvents,
+)
+
+Row = dict[str, Any]
+END = dt.datetime.combine(AS_OF + dt.timedelta(days=1), dt.time(), zoneinfo.ZoneInfo(ZONE)).astimezone(dt.UTC)
+COUNTS = ["sessions_12w", "views_30d", "carts_30d", "sends_90d", "tickets_90d", "failed_payments_12m"]
+
+
+def raw(seed: int) -> dict[str, pl.DataFrame]:
+    rng = np.random.default_rng(seed)
+
+    def one_of(*values: Any) -> Any:
+        return values[int(rng.integers(0, len(values)))]
+
+    def moment() -> dt.datetime:
+        # Half a year around the end of the day; many on the very edges of the windows.
+        if rng.random() < 0.2:
+            return END - dt.timedelta(days=one_of(0, 30, 42, 84, 90, 180)) + dt.timedelta(seconds=one_of(-1, 0, 1))
+        return END - dt.timedelta(seconds=int(rng.integers(-20 * 86_400, 260 * 86_400)))
+
+    def customer() -> str:
+        return f"C{int(rng.integers(1, 15)):02d}"
+
+    events = [
+        {
+            "event_id": f"E{i}", "customer_id": one_of(customer(), customer(), None), "occurred_at": moment(),
+            "session_id": one_of(None, f"S{int(rng.integers(0, 300))}"),
+            "event_type": one_of("view", "view", "add_to_cart", "search"),
+            "product_id": one_of("P1", "P2", "P9", None), "category": one_of(None, "a", "b", "c"),
+        }
+        for i in range(1500)
+    ]  # fmt: skip
+    messages = []
+    for i in range(600):
+        sent = moment()
+        delivered = one_of(None, sent + dt.timedelta(seconds=5))
+        after = [None, *(dt.timedelta(seconds=s) for s in (0, 1, 2, 3, 400, 9 * 86_400))]
+        opened, clicked = one_of(*after), one_of(*after)
+        base = delivered or sent
+        messages.append(
+            {
+                "message_id": f"M{i}", "customer_id": customer(), "channel": "email", "sent_at": sent,
+                "delivered_at": delivered, "opened_at": base + opened if opened is not None else None,
+                "clicked_at": base + clicked if clicked is not None else None,
+            }
+        )  # fmt: skip
+    tickets = [{"ticket_id": f"T{i}", "customer_id": customer(), "opened_at": moment()} for i in range(80)]
+    payments = [
+        {"payment_id": f"Y{i}", "customer_id": customer(), "occurred_at": moment(), "status": one_of("paid", "failed")}
+        for i in range(150)
+    ]
+    answers = [
+        {
+            "response_id": f"A{i}", "customer_id": customer(), "answer": float(rng.integers(0, 11)),
+            "responded_at": END - dt.timedelta(days=int(rng.integers(-3, 5)), seconds=1),
+        }
+        for i in range(60)
+    ]  # fmt: skip
+    return {
+        OrderLines.name: lines(seed),
+        Products.name: products(seed),
+        WebEvents.name: frame(WebEvents, events),
+        Engagement.name: frame(Engagement, messages),
+        SupportTickets.name: frame(SupportTickets, tickets),
+        PaymentEvents.name: frame(PaymentEvents, payments),
+        SurveyResponses.name: frame(SurveyResponses, answers),
+    }
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_every_column_is_what_its_definition_says(seed: int) -> None:
+    given = raw(seed)
+    table = roll_up(given)[CustomerBehaviour.name]
+    assert table.height > 15
+    for row in table.to_dicts():
+        hand = _by_hand(given, row["customer_id"])
+        for column, value in hand.items():
+            assert row[column] == pytest.approx(value, abs=1e-12), f"{row['customer_id']}.{column}"
+        assert set(hand) | {"shop_id", "as_of", "customer_id"} == set(row)
+    for column in set(table.columns) - {"shop_id", "as_of", "customer_id"}:
+        assert table[column].n_unique() > 2, f"{column} is put to the test"
+
+
+def test_an_absent_input_gives_nulls_and_a_silent_customer_zeros() -> None:
+    given = raw(3)
+    alone = roll_up({name: given[name] for name in (OrderLines.name, Products.name)})[CustomerBehaviour.name]
+    assert alone.height > 15
+    assert alone.select(pl.exclude("shop_id", "as_of", "customer_id").null_count().sum()).row(0) == (alone.height,) * 12
+    full = roll_up(given)[CustomerBehaviour.name].filter(pl.col("customer_id") > "C15")
+    assert full.height > 3
+    for row in full.to_dicts():
+        assert all(row[column] == 0 for column in COUNTS)
+        assert all(row[column] is None for column in set(row) - {*COUNTS, "shop_id", "as_of", "customer_id"})
+
+
+def test_an_input_that_begins_after_as_of_is_absent_and_the_future_changes_nothing() -> None:
+    given = raw(4)
+    times = {WebEvents.name: "occurred_at", Engagement.name: "sent_at", SupportTickets.name: "opened_at",
+             PaymentEvents.name: "occurred_at", SurveyResponses.name: "responded_at"}  # fmt: skip
+    past = {**given, **{name: given[name].filter(pl.col(column) < END) for name, column in times.items()}}
+    future = {**given, **{name: given[name].filter(pl.col(column) >= END) for name, column in times.items()}}
+    assert all(future[name].height for name in times)
+    orders_only = {name: given[name] for name in (OrderLines.name, Products.name)}
+    assert roll_up(given)[CustomerBehaviour.name].equals(roll_up(past)[CustomerBehaviour.name])
+    assert roll_up(future)[CustomerBehaviour.name].equals(roll_up(orders_only)[CustomerBehaviour.name])
+
+
+@pytest.mark.parametrize(("as_of", "hours"), [(dt.date(2024, 3, 10), 23), (dt.date(2024, 11, 3), 25)])
+def test_a_day_ends_at_local_midnight_when_the_clocks_change(as_of: dt.date, hours: int) -> None:
+    zone = zoneinfo.ZoneInfo(ZONE)
+    start = dt.datetime.combine(as_of, dt.time(), zone).astimezone(dt.UTC)
+    end = start + dt.timedelta(hours=hours)
+    # The last 30 days begin 29 midnights earlier, whatever the clocks did in between.
+    first = dt.datetime.combine(as_of - dt.timedelta(days=29), dt.time(), zone).astimezone(dt.UTC)
+    second = dt.timedelta(seconds=1)
+    moments = {first - second: 0, first: 1, end - second: 1, end: 0}
+    events = [
+        {"event_id": f"E{i}", "customer_id": "C05", "occurred_at": at, "event_type": "view", "session_id": "S"}
+        for i, at in enumerate(moments)
+    ]
+    given = {OrderLines.name: lines(1), WebEvents.name: frame(WebEvents, events)}
+    table = roll_up(given, as_of)[CustomerBehaviour.name].filter(pl.col("customer_id") == "C05")
+    assert table["views_30d"].to_list() == [sum(moments.values())]
+
+
+def _by_hand(given: dict[str, pl.DataFrame], customer: str) -> Row:
+    def mine(name: str, column: str) -> list[Row]:
+        rows = given[name].filter((pl.col("customer_id") == customer) & (pl.col(column) < END))
+        return rows.with_columns((pl.lit(END) - pl.col(column)).alias("age")).to_dicts()
+
+    def days(number: int) -> dt.timedelta:
+        # The windows of this test do not cross a change of the clocks, but the longest: 12 months does not either way.
+        zone = zoneinfo.ZoneInfo(ZONE)
+        start = dt.datetime.combine(AS_OF - dt.timedelta(days=number - 1), dt.time(), zone)
+        return END - start.astimezone(dt.UTC)
+
+    categories = {row["product_id"]: row["category"] for row in given[Products.name].to_dicts()}
+    events = mine(WebEvents.name, "occurred_at")
+    visits: dict[str, list[dt.timedelta]] = {}
+    mix: dict[bool, Counter[str]] = {True: Counter(), False: Counter()}
+    for event in events:
+        if event["age"] <= days(84):
+            visit = event["session_id"] or str(event["occurred_at"].date())
+            visits.setdefault(visit, []).append(event["age"])
+        category = event["category"] or categories.get(event["product_id"])
+        if category:
+            mix[event["age"] <= days(90)][category] += 1
+    late = [len(ages) for ages in visits.values() if max(ages) <= days(42)]
+    early = [len(ages) for ages in visits.values() if max(ages) > days(42)]
+    shift = None
+    if mix[True] and mix[False]:
+        shares = {late_: {c: n / sum(m.values()) for c, n in m.items()} for late_, m in mix.items()}
+        every = set(mix[True]) | set(mix[False])
+        shift = sum(abs(shares[True].get(c, 0) - shares[False].get(c, 0)) for c in every) / 2
+    messages = [row for row in mine(Engagement.name, "sent_at") if row["age"] <= days(180)]
+    halves = [[m for m in messages if m["age"] <= days(90)], [m for m in messages if m["age"] > days(90)]]
+
+    def rate(of: list[Row], column: str) -> float | None:
+        human = [
+            m[column] is not None and m[column] < END
+            and (m[column] - (m["delivered_at"] or m["sent_at"])).total_seconds() > 2
+            for m in of
+        ]  # fmt: skip
+        return sum(human) / len(human) if human else None
+
+    now, then = rate(halves[0], "clicked_at"), rate(halves[1], "clicked_at")
+    answers = sorted(mine(SurveyResponses.name, "responded_at"), key=lambda a: (a["age"], a["response_id"]))
+    payments = mine(PaymentEvents.name, "occurred_at")
+    return {
+        "sessions_12w": len(visits),
+        "views_30d": sum(e["event_type"] == "view" and e["age"] <= days(30) for e in events),
+        "carts_30d": sum(e["event_type"] == "add_to_cart" and e["age"] <= days(30) for e in events),
+        "session_depth_trend": (sum(late) / len(late)) / (sum(early) / len(early)) - 1 if late and early else None,
+        "category_shift": shift,
+        "sends_90d": len(halves[0]),
+        "open_rate_90d": rate(halves[0], "opened_at"),
+        "click_rate_90d": now,
+        "response_trend": now - then if now is not None and then is not None else None,
+        "tickets_90d": sum(t["age"] <= days(90) for t in mine(SupportTickets.name, "opened_at")),
+        "failed_payments_12m": sum(p["status"] == "failed" and p["age"] <= days(365) for p in payments),
+        "latest_nps": answers[0]["answer"] if answers else None,
+    }

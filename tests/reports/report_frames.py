@@ -1,0 +1,185 @@
+"""Made-up shops for the report's tests: order lines with a known trend, and tables derived from them by simple rules."""
+
+import datetime as dt
+from decimal import Decimal
+
+import numpy as np
+import polars as pl
+
+from lifecycle_assets.inputs.contracts import InputReads, Quarantine
+from lifecycle_assets.reports.lifecycle import Tables
+from lifecycle_assets.settings import Shop
+
+AS_OF = dt.date(2024, 6, 30)
+AT_RISK_AFTER, LAPSED_AFTER = 45, 90
+MONEY = pl.Decimal(18, 4)
+LINES = {
+    "order_date": pl.Date,
+    "customer_id": pl.String,
+    "order_id": pl.String,
+    "quantity": pl.Float64,
+    "amount": MONEY,
+    "status": pl.String,
+}
+DECISIONS = {
+    "customer_id": pl.String,
+    "action": pl.String,
+    "reason": pl.String,
+    "programme": pl.String,
+    "channel": pl.String,
+    "offer_id": pl.String,
+    "send_at_local": pl.Datetime("us"),
+    "discount_pct": pl.Float64,
+    "expected_value": MONEY,
+    "score_propensity": pl.Float64,
+}
+SHOP = Shop(name="Corner & Sons <grocers>", timezone="Europe/London", currency="GBP", country="GB", input="orders")
+
+
+def lines(
+    customers: int = 400, days: int = 500, trend: float = 0.0, guests: int = 40, seed: int = 1, as_of: dt.date = AS_OF
+) -> pl.DataFrame:
+    """Order lines over `days` days up to as_of; in the last 30 days there are `trend` (relative) more orders."""
+    rng = np.random.default_rng(seed)
+    rows = []
+    for number in range(customers):
+        rate = rng.gamma(1.5, 1 / 40)
+        for ago in range(days):
+            if rng.random() < rate * (1 + trend if ago < 30 else 1) * (1 if ago < days - 5 * (number % 60) else 0):
+                day = as_of - dt.timedelta(days=ago)
+                order = f"o{number}-{ago}"
+                for part in range(int(rng.integers(1, 4))):
+                    amount = Decimal(int(rng.integers(100, 4000))) / 100
+                    status = "cancelled" if rng.random() < 0.02 else "completed"
+                    rows.append((day, f"c{number:04}", order, float(part + 1), amount, status))
+                if rng.random() < 0.05:
+                    back = min(as_of, day + dt.timedelta(days=3))
+                    rows.append((back, f"c{number:04}", f"r{number}-{ago}", -1.0, Decimal("-7.50"), "completed"))
+    for number in range(guests):
+        day = as_of - dt.timedelta(days=int(rng.integers(0, days)))
+        rows.append((day, None, f"g{number}", 1.0, Decimal("19.99"), "completed"))
+    return pl.DataFrame(rows, LINES, orient="row")
+
+
+def tables(order_lines: pl.DataFrame, as_of: dt.date = AS_OF, sends: bool = True) -> Tables:
+    """All tables of the report, derived from the lines."""
+    known = order_lines.filter(pl.col("status") == "completed", pl.col("customer_id").is_not_null())
+    orders = (
+        known.group_by("customer_id", "order_id")
+        .agg(pl.col("order_date").min(), pl.col("amount").sum())
+        .with_columns(is_purchase=pl.col("amount") > 0)
+        .sort("customer_id", "order_date", "order_id")
+    )
+    bought = orders.filter("is_purchase")
+    features = (
+        bought.group_by("customer_id")
+        .agg(pl.col("order_date").max().alias("last"), pl.len().alias("frequency"))
+        .join(known.group_by("customer_id").agg(pl.col("amount").sum().alias("purchase_total")), on="customer_id")
+        .sort("customer_id")
+    )
+    rank = pl.col("frequency").rank("ordinal"), pl.col("last").rank("ordinal"), pl.col("purchase_total").rank("ordinal")
+    frequency, recency, monetary = (((r - 1) * 5 // pl.len()).cast(pl.Int64) + 1 for r in rank)
+    rfm = features.with_columns(
+        frequency_score=frequency, recency_score=recency, monetary_score=monetary, monetary_total="purchase_total"
+    ).with_columns(total=pl.col("frequency_score") + pl.col("recency_score") + pl.col("monetary_score"))
+    rfm = rfm.with_columns(
+        rfm_tier=pl.when(pl.col("total") >= 13)
+        .then(pl.lit("Champion"))
+        .when(pl.col("total") >= 10)
+        .then(pl.lit("Loyal"))
+        .when(pl.col("total") >= 7)
+        .then(pl.lit("Potential"))
+        .when(pl.col("total") >= 5)
+        .then(pl.lit("Promising"))
+        .otherwise(pl.lit("At-Risk"))
+    )
+    loyalty = rfm.select(
+        "customer_id",
+        pl.col("frequency_score")
+        .replace_strict({1: "At-Risk", 2: "Bronze", 3: "Silver", 4: "Gold", 5: "Platinum"}, return_dtype=pl.String)
+        .alias("segment"),
+    )
+    timeline = _timeline(bought, as_of)
+    stage = timeline.filter(pl.col("until") == as_of).select("customer_id", "stage")
+    decisions = _decisions(stage, as_of) if sends else _held(stage)
+    sent = decisions.filter(pl.col("action") == "send")
+    batches = sent.select("programme", "channel").unique()
+    reads, quarantine = _quality(order_lines, as_of)
+    frames = (
+        order_lines,
+        reads,
+        quarantine,
+        orders,
+        features.select("customer_id", "purchase_total"),
+        loyalty,
+        rfm,
+        stage,
+        timeline,
+        decisions,
+        sent,
+        batches,
+    )
+    return Tables(*(frame.lazy() for frame in frames))
+
+
+def _timeline(bought: pl.DataFrame, as_of: dt.date) -> pl.DataFrame:
+    spells: list[tuple[str, str, dt.date, dt.date]] = []
+    for (customer,), rows in bought.group_by("customer_id", maintain_order=True):
+        dates = sorted(set(rows["order_date"].to_list()))
+        for place, day in enumerate(dates):
+            until = dates[place + 1] if place + 1 < len(dates) else None
+            lapsed_before = place > 0 and (day - dates[place - 1]).days >= LAPSED_AFTER
+            first = "new" if place == 0 else "won_back" if lapsed_before else "active"
+            edges = [
+                (first, day),
+                ("at_risk", day + dt.timedelta(days=AT_RISK_AFTER)),
+                ("lapsed", day + dt.timedelta(days=LAPSED_AFTER)),
+            ]
+            edges = [(s, d) for s, d in edges if (until is None or d < until) and d <= as_of]
+            ends = [
+                d - dt.timedelta(days=1) for d in [*(d for _, d in edges[1:]), until or as_of + dt.timedelta(days=1)]
+            ]
+            spells += [(customer, s, d, end) for (s, d), end in zip(edges, ends, strict=True)]
+    return pl.DataFrame(
+        spells, {"customer_id": pl.String, "stage": pl.String, "since": pl.Date, "until": pl.Date}, orient="row"
+    )
+
+
+def _decisions(stage: pl.DataFrame, as_of: dt.date) -> pl.DataFrame:
+    rows: list[tuple[object, ...]] = []
+    for place, (customer, name) in enumerate(stage.sort("customer_id").rows()):
+        nine = dt.datetime.combine(as_of + dt.timedelta(days=1), dt.time(9 + place % 3))
+        if name == "lapsed" and place % 7:
+            rows.append(
+                (customer, "send", None, "winback", "email", "winback_10", nine, 10.0, Decimal(125 + place) / 100, 0.02)
+            )
+        elif name == "new":
+            rows.append((customer, "send", None, "welcome", "email", "welcome_hello", nine, 0.0, Decimal("0.8"), 0.05))
+        else:
+            reason = "holdout" if name == "lapsed" else "frequency_cap" if place % 5 == 0 else "not_qualified"
+            rows.append((customer, "hold", reason, None, None, None, None, None, None, None))
+    return pl.DataFrame(rows, DECISIONS, orient="row")
+
+
+def _held(stage: pl.DataFrame) -> pl.DataFrame:
+    rows = [(customer, "hold", "no_consent", *[None] * 7) for customer in stage["customer_id"].sort()]
+    return pl.DataFrame(rows, DECISIONS, orient="row")
+
+
+def _quality(order_lines: pl.DataFrame, as_of: dt.date) -> tuple[pl.DataFrame, pl.DataFrame]:
+    kept = order_lines.height
+    if not kept:
+        return InputReads.empty(), Quarantine.empty()
+    at = [dt.datetime.combine(order_lines["order_date"].to_list()[end], dt.time(12), dt.UTC) for end in (0, -1)]
+    reads = pl.DataFrame(
+        [
+            ("s", as_of, "order_lines", "orders.csv", kept + 13, kept, 13, 9, min(at), max(at), "f"),
+            ("s", as_of, "customers", None, 0, 0, 0, 0, None, None, None),
+        ],
+        InputReads.polars_schema,
+        orient="row",
+    )
+    left = [("order_lines", n, "category", "left_out", "fuel is no grocery") for n in range(9)]
+    broken = [("order_lines", n + 9, "unit_price", "min", "unit_price is below 0: <b>-1</b>") for n in range(4)]
+    rows = [("s", as_of, *row, "{}", "s@run") for row in left + broken]
+    return reads, pl.DataFrame(rows, Quarantine.polars_schema, orient="row")
