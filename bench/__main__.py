@@ -11,7 +11,7 @@ from pathlib import Path
 
 import psutil
 
-SECTIONS = ("rollups", "decisions")
+SECTIONS = ("rollups", "decisions", "job")
 RESULTS = Path(__file__).parent / "RESULTS.md"
 
 

@@ -1,8 +1,8 @@
 """Order lines of a made-up shop at any size, streamed to Parquet as the raw tables' contracts have them.
 
-Three years of orders in the order in which they were placed, about 10 lines per customer and 2.5 per order. Customers
-join over time and buy at very unequal rates, products sell at very unequal rates; 3 % of the lines are returns under
-the order they belong to, 4 % of the orders are guests', 2 % were cancelled.
+Three years of orders in the order in which they were placed, about ten lines per customer who bought and 2.5 per order.
+Customers join over time and buy at very unequal rates, products sell at very unequal rates; 3 % of the lines are
+returns under the order they belong to, 4 % of the orders are guests', 2 % were cancelled.
 """
 
 import datetime as dt
@@ -17,7 +17,7 @@ from lifecycle_assets.inputs.contracts import OrderLines, Products
 SHOP = "bench"
 AS_OF = dt.date(2024, 12, 31)
 DAYS = 1096
-LINES_PER_CUSTOMER = 9
+LINES_PER_CUSTOMER = 7
 ORDERS_PER_LINE = 0.4
 N_PRODUCTS = 20_000
 N_CATEGORIES = 60

@@ -72,6 +72,10 @@ class Contract:
     def unit(self, column: str) -> str | None:
         return (self.columns[column].metadata or {}).get("unit")
 
+    def is_personal(self, column: str) -> bool:
+        """Whether the column's values must not be shown outside the table."""
+        return bool((self.columns[column].metadata or {}).get("personal"))
+
     def conform(self, frame: pl.LazyFrame) -> pl.LazyFrame:
         """The contract's columns in the contract's order and types.
 
@@ -183,6 +187,11 @@ def text(description: str, *, nullable: bool = True, values: list[str] | None = 
     check = (lambda column: column.is_in(values)) if values else None
     suffix = f" One of: {', '.join(values)}." if values else ""
     return dy.String(nullable=nullable, description=description + suffix, check=check)
+
+
+def personal(description: str, *, nullable: bool = True) -> dy.String:
+    """Text about a person: its values never stand in a message, a log or a preview."""
+    return dy.String(nullable=nullable, description=description, metadata={"personal": True})
 
 
 def money(description: str, *, nullable: bool = False, minimum: int | None = None) -> dy.Decimal:

@@ -36,7 +36,7 @@ class WarehouseIOManager(dg.IOManager):
                 "as_of": str(night.as_of),
                 "changed": published.changed,
                 "path": dg.MetadataValue.path(str(published.path)),
-                "preview": dg.MetadataValue.md(preview(published.path)),
+                "preview": dg.MetadataValue.md(preview(contract, published.path)),
             }
         )
         needed = [name for name in contract.needs if self._is_empty(name, night.shop)]
@@ -77,9 +77,11 @@ class WarehouseIOManager(dg.IOManager):
         return max(0.0, time.time() - started) if started else 0.0
 
 
-def preview(path: Path, rows: int = PREVIEW_ROWS) -> str:
-    """The first rows as a markdown table."""
+def preview(contract: Contract, path: Path, rows: int = PREVIEW_ROWS) -> str:
+    """The first rows as a markdown table; it ends up in Dagster's event log, so personal values are masked."""
     frame = pl.read_parquet(path, n_rows=rows, glob=False)
+    hidden = [name for name in frame.columns if contract.is_personal(name)]
+    frame = frame.with_columns(pl.when(pl.col(name).is_not_null()).then(pl.lit("***")).alias(name) for name in hidden)
     if frame.is_empty():
         return "no rows"
 

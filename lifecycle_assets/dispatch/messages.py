@@ -21,7 +21,7 @@ import polars as pl
 import yaml
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
-from lifecycle_assets.contracts import as_of_column, key, money, number, shop_key, table, text, timestamp
+from lifecycle_assets.contracts import as_of_column, key, money, number, personal, shop_key, table, text, timestamp
 from lifecycle_assets.dispatch.hashing import content_hash, digests
 from lifecycle_assets.errors import DispatchError
 from lifecycle_assets.settings import MessageTemplate, Shop
@@ -31,10 +31,6 @@ GROUP = ("programme", "step", "offer_id", "content_type", "channel", "discount_p
 FIRST_NAME = "\ue000first_name\ue001"  # private-use characters: nothing that a template or a name holds
 MESSAGE_KEY = "\ue000message_key\ue001"
 _MARKS = re.compile("(\ue000[a-z_]+\ue001)")
-
-
-def _personal(description: str, *, nullable: bool = True) -> dy.String:
-    return dy.String(nullable=nullable, description=description, metadata={"personal": True})
 
 
 @table("dispatch.messages", history=True)
@@ -55,7 +51,7 @@ class Messages(dy.Schema):
     content_type = text("Kind of content.", nullable=False)
     channel = text("How.", nullable=False)
     variant = text("Arm of the programme's experiment.")
-    address = _personal(
+    address = personal(
         "Where to: e-mail address, telephone number, or the id under which the sending tool holds it.", nullable=False
     )
     send_at = timestamp("When.")
@@ -65,9 +61,9 @@ class Messages(dy.Schema):
     expected_value = money("Expected margin less discount and cost of the message, from prior response rates.")
     policy_version = text("The policy that decided it.", nullable=False)
     language = text("Language of the text.", nullable=False)
-    subject = _personal("Subject line, or a push message's title.", nullable=False)
-    body_text = _personal("The text.", nullable=False)
-    body_html = _personal("The same as HTML; empty for channels without it.", nullable=False)
+    subject = personal("Subject line, or a push message's title.", nullable=False)
+    body_text = personal("The text.", nullable=False)
+    body_html = personal("The same as HTML; empty for channels without it.", nullable=False)
     cta = text("What the button says; empty without a landing page.", nullable=False)
     url = text("Where it leads, tracking parameters included; empty without a landing page.", nullable=False)
 

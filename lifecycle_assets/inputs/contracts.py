@@ -10,7 +10,18 @@ import datetime as dt
 import dataframely as dy
 import polars as pl
 
-from lifecycle_assets.contracts import as_of_column, count, flag, key, number, shop_key, table, text, timestamp
+from lifecycle_assets.contracts import (
+    as_of_column,
+    count,
+    flag,
+    key,
+    number,
+    personal,
+    shop_key,
+    table,
+    text,
+    timestamp,
+)
 from lifecycle_assets.contracts import date as day
 
 EARLIEST = dt.datetime(1990, 1, 1, tzinfo=dt.UTC)
@@ -18,10 +29,6 @@ LARGEST = 1e9
 STATUSES = ["completed", "refunded", "cancelled"]
 CHANNELS = ["email", "whatsapp", "sms", "push", "in_app", "ads", "call", "postal"]
 WEB_EVENTS = ["view", "search", "add_to_cart", "remove_from_cart", "checkout", "purchase"]
-
-
-def _personal(description: str) -> dy.String:
-    return dy.String(nullable=True, description=description, metadata={"personal": True})
 
 
 def _at(description: str, *, nullable: bool = False, event: bool = True) -> dy.Datetime:
@@ -74,9 +81,9 @@ class Customers(dy.Schema):
     shop_id = shop_key()
     as_of = as_of_column()
     customer_id = key("The customer.")
-    email = _personal("E-mail address.")
-    phone = _personal("Telephone number.")
-    first_name = _personal("First name.")
+    email = personal("E-mail address.")
+    phone = personal("Telephone number.")
+    first_name = personal("First name.")
     birth_date = dy.Date(nullable=True, description="Date of birth.", metadata={"personal": True})
     country = text("Country.")
     timezone = text("IANA time zone; else the shop's.")
@@ -90,7 +97,7 @@ class Customers(dy.Schema):
     consent_whatsapp = flag("May be sent WhatsApp messages.", nullable=True)
     consent_push = flag("May be sent push messages.", nullable=True)
     consent_ads = flag("May be part of an advertising audience.", nullable=True)
-    attributes = text("Any further columns of the input, as a JSON object.")
+    attributes = personal("Any further columns of the input, as a JSON object.")
 
 
 @table("raw.consents", needs=("raw.consents",))
@@ -145,8 +152,8 @@ class Identities(dy.Schema):
     as_of = as_of_column(unique=False)
     customer_id = text("The customer.", nullable=False)
     anonymous_id = text("An id from before the customer was known.")
-    email = _personal("E-mail address.")
-    phone = _personal("Telephone number.")
+    email = personal("E-mail address.")
+    phone = personal("Telephone number.")
 
 
 @table("raw.products", needs=("raw.products",))
@@ -238,7 +245,7 @@ class SurveyResponses(dy.Schema):
     question = text("The question.")
     answer = number("The answer.", "0..10", minimum=0, maximum=10)
     responded_at = _at("When.")
-    groups = text("Any further columns of the input, as a JSON object.")
+    groups = personal("Any further columns of the input, as a JSON object.")
 
 
 @table("raw.support_tickets", needs=("raw.support_tickets",))
@@ -322,9 +329,7 @@ class Quarantine(dy.Schema):
     column = text("The column that broke a rule; the first where several did.")
     rule = text("The rule that was broken, or `left_out` for rows that the mapping leaves out.", nullable=False)
     message = text("What is wrong, in words.", nullable=False)
-    row = dy.String(
-        nullable=False, description="The row as it was read, as a JSON object.", metadata={"personal": True}
-    )
+    row = personal("The row as it was read, as a JSON object.", nullable=False)
     run = text("The run that set it aside.", nullable=False)
 
 

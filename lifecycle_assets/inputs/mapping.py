@@ -209,10 +209,6 @@ def default(column: dy.Column) -> Any:
     return (column.metadata or {}).get("default")
 
 
-def personal(column: dy.Column) -> bool:
-    return bool((column.metadata or {}).get("personal"))
-
-
 def _nearest(name: str, names: Sequence[str]) -> str:
     near = difflib.get_close_matches(name, names, n=1, cutoff=0)
     return near[0] if near else "none"

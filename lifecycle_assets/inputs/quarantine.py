@@ -12,7 +12,6 @@ import polars as pl
 
 from lifecycle_assets.contracts import Contract
 from lifecycle_assets.errors import ContractError
-from lifecycle_assets.inputs.mapping import personal
 
 ROW = "_row"
 LEFT_OUT = "left_out"
@@ -158,7 +157,7 @@ def examples(
                 noted.append(f"row {row}")
                 continue
             value = mapped[column][int((at == row).arg_true()[0])]
-            shown = "***" if personal(contract.columns[column]) else _shortened(value)
+            shown = "***" if contract.is_personal(column) else _shortened(value)
             noted.append(f"row {row}: {shown}")
 
 

@@ -64,7 +64,7 @@ def lifecycle_facts(tables: Tables, as_of: dt.date, settings: Shop) -> Facts:
         | customers.rfm(tables.customer_rfm, settings.customer.rfm.bins)
         | customers.loyalty(tables.customer_loyalty, tables.customer_features)
         | tonight.tonight(tables.decisions, tables.messages, tables.batches)
-        | quality.quality(tables.input_reads, tables.quarantine)
+        | quality.quality(tables.input_reads, tables.quarantine, settings.timezone)
         | _thresholds(settings)
     )
 

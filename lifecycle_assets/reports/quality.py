@@ -8,12 +8,12 @@ LEFT_OUT = "left_out"
 TOP_RULES = 10
 
 
-def quality(input_reads: pl.LazyFrame, quarantine: pl.LazyFrame) -> Facts:
+def quality(input_reads: pl.LazyFrame, quarantine: pl.LazyFrame, timezone: str) -> Facts:
     """Rows read, kept, left out on purpose and broken, by table, and the most frequent reasons.
 
     input_reads, quarantine: the raw tables of that name. Facts `rows.read|kept|left_out|broken`, `rows.broken.share`,
     `reason.<place>` for the ten most frequent reasons in the order of table `set_aside` (table, column, rule, message,
-    rows); table `inputs` (table, rows_read, rows_kept, rows_left_out, rows_broken, first, last).
+    rows); table `inputs` (table, rows_read, rows_kept, rows_left_out, rows_broken, and the local dates first, last).
     """
     broken = pl.col("rows_quarantined") - pl.col("rows_left_out")
     inputs: list[Row] = (
@@ -24,8 +24,8 @@ def quality(input_reads: pl.LazyFrame, quarantine: pl.LazyFrame) -> Facts:
             "rows_kept",
             "rows_left_out",
             broken.alias("rows_broken"),
-            pl.col("first_at").dt.date().alias("first"),
-            pl.col("last_at").dt.date().alias("last"),
+            pl.col("first_at").dt.convert_time_zone(timezone).dt.date().alias("first"),
+            pl.col("last_at").dt.convert_time_zone(timezone).dt.date().alias("last"),
         )
         .sort("rows_read", "table", descending=[True, False])
         .collect()
