@@ -1,4 +1,4 @@
-"""A table that its asset has streamed to a file already, for the warehouse to publish and remove."""
+"""What an asset returns when it has written its rows itself."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -6,4 +6,13 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Staged:
+    """A table streamed to a file, for the warehouse to publish and remove."""
+
     path: Path
+
+
+@dataclass(frozen=True)
+class Appended:
+    """An append-only table that its asset has added its new rows to, if there were any."""
+
+    rows: int

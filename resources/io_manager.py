@@ -1,7 +1,6 @@
-"""The one IO manager: an asset returns a frame, a roll-up statement or a staged file; the warehouse holds a table."""
+"""The one IO manager: an asset returns a frame, a roll-up statement or a file it wrote; the warehouse holds a table."""
 
 import time
-from pathlib import Path
 from typing import Any
 
 import dagster as dg
@@ -9,7 +8,7 @@ import polars as pl
 
 from lifecycle_assets.contracts import Contract
 from lifecycle_assets.sql import Sql
-from lifecycle_assets.staged import Staged
+from lifecycle_assets.staged import Appended, Staged
 from resources.engine.duckdb import DuckDBEngine
 from resources.nights import Nights
 from resources.warehouse.lake import Lake, Published
@@ -24,8 +23,6 @@ class WarehouseIOManager(dg.IOManager):
         self.nights = nights
 
     def handle_output(self, context: dg.OutputContext, obj: Any) -> None:
-        if obj is None:
-            return
         contract = self._contract(context.asset_key)
         night = self.nights.of(context)
         published = self._store(contract, night.shop, night.as_of, obj)
@@ -36,7 +33,7 @@ class WarehouseIOManager(dg.IOManager):
                 "as_of": str(night.as_of),
                 "changed": published.changed,
                 "path": dg.MetadataValue.path(str(published.path)),
-                "preview": dg.MetadataValue.md(preview(contract, published.path)),
+                "preview": dg.MetadataValue.md(preview(contract, self.lake.scan(contract, night.shop))),
             }
         )
         needed = [name for name in contract.needs if self._is_empty(name, night.shop)]
@@ -61,7 +58,10 @@ class WarehouseIOManager(dg.IOManager):
                 return self.lake.publish(contract, shop, as_of, obj.path)
             finally:
                 obj.path.unlink(missing_ok=True)
-        raise TypeError(f"{contract.name}: an asset returns a polars frame, Sql or Staged, not {type(obj).__name__}")
+        if isinstance(obj, Appended):
+            rows = self.lake.scan(contract, shop).select(pl.len()).collect().item()
+            return Published(self.lake.path(contract, shop).parent, rows, sha256="", changed=obj.rows > 0)
+        raise TypeError(f"{contract.name}: an asset returns a polars frame, Sql, Staged or Appended, not {type(obj)}")
 
     def _contract(self, key: dg.AssetKey) -> Contract:
         return self.lake.contracts[".".join(key.path)]
@@ -77,9 +77,9 @@ class WarehouseIOManager(dg.IOManager):
         return max(0.0, time.time() - started) if started else 0.0
 
 
-def preview(contract: Contract, path: Path, rows: int = PREVIEW_ROWS) -> str:
+def preview(contract: Contract, table: pl.LazyFrame, rows: int = PREVIEW_ROWS) -> str:
     """The first rows as a markdown table; it ends up in Dagster's event log, so personal values are masked."""
-    frame = pl.read_parquet(path, n_rows=rows, glob=False)
+    frame = table.head(rows).collect()
     hidden = [name for name in frame.columns if contract.is_personal(name)]
     frame = frame.with_columns(pl.when(pl.col(name).is_not_null()).then(pl.lit("***")).alias(name) for name in hidden)
     if frame.is_empty():

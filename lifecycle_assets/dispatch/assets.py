@@ -35,6 +35,7 @@ from lifecycle_assets.inputs.contracts import (
 from lifecycle_assets.night import Night, night_of
 from lifecycle_assets.settings import Measurement
 from lifecycle_assets.sql import Sql
+from lifecycle_assets.staged import Appended
 from lifecycle_assets.wiring import reads, sql_deps, table_asset
 
 # What an asset needs that also looks at what earlier runs left: the lake, and the delivered batches.
@@ -158,13 +159,19 @@ def ledger(
     suppressions: pl.LazyFrame,
     erasure_requests: pl.LazyFrame,
     engagement: pl.LazyFrame,
-) -> None:
+) -> Appended:
     night = night_of(context)
     lake = context.resources.lake
     reasons = decisions.group_by("reason").agg(pl.len()).sort("reason").collect()
     facts = Facts(night.shop, night.as_of, night.run, night.started_at, _code_version(), dict(reasons.iter_rows()))
     contacts = Contacts(customers, consents, suppressions, erasure_requests, engagement)
     channels = channels_in_use(night.settings.routing)
+    added = 0
+
+    def append(lines: pl.DataFrame) -> None:
+        nonlocal added
+        added += lake.append(Ledger, night.shop, night.as_of, lines).rows
+
     with lake.lock(night.shop, "ledger"):
         planned = messages.collect()
         used = sorted({*channels, *planned.get_column("channel").unique()})
@@ -175,7 +182,7 @@ def ledger(
             lake.scan(Ledger, night.shop),
             facts,
             delivery=context.resources.delivery,
-            append=lambda lines: lake.append(Ledger, night.shop, night.as_of, lines),
+            append=append,
         )
         lake.refresh(Ledger)
     context.log.info(
@@ -194,6 +201,7 @@ def ledger(
             "folder": dg.MetadataValue.path(str(context.resources.delivery.night(night.shop, night.as_of))),
         }
     )
+    return Appended(added)
 
 
 def _sent(context: dg.AssetExecutionContext, night: Night) -> pl.LazyFrame:
