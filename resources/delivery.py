@@ -13,6 +13,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from resources.files import fsync
+
 MANIFEST = "manifest.json"
 _UNFINISHED = ".writing-"
 
@@ -57,9 +59,9 @@ class Delivery:
         hashes = {name: _write(temporary / name, write) for name, write in files.items()}
         content = manifest(hashes)
         _write(temporary / MANIFEST, lambda handle: handle.write(content))
-        _fsync(temporary)
+        fsync(temporary)
         temporary.rename(target)
-        _fsync(target.parent)
+        fsync(target.parent)
 
 
 def _write(path: Path, write: Callable[[BinaryIO], Any]) -> str:
@@ -70,11 +72,3 @@ def _write(path: Path, write: Callable[[BinaryIO], Any]) -> str:
         os.fsync(handle.fileno())
         handle.seek(0)
         return hashlib.file_digest(handle, "sha256").hexdigest()
-
-
-def _fsync(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -15,8 +15,7 @@ import polars as pl
 
 from lifecycle_assets.contracts import AREAS, Contract, comments
 from lifecycle_assets.errors import LifecycleError
-
-READS = {duckdb.StatementType.SELECT, duckdb.StatementType.EXPLAIN}
+from resources.files import fsync
 
 
 class Catalogue:
@@ -36,7 +35,7 @@ class Catalogue:
         temporary = self.path.with_name(f".{self.path.name}-{uuid.uuid4().hex}")
         self.path.parent.mkdir(parents=True, exist_ok=True)
         try:
-            fresh = not self.path.exists()
+            fresh = not self._readable()
             if not fresh:
                 shutil.copyfile(self.path, temporary)
             connection = duckdb.connect(str(temporary))
@@ -53,13 +52,25 @@ class Catalogue:
                 connection.execute("COMMIT")
             finally:
                 connection.close()
+            fsync(temporary)
             temporary.replace(self.path)
+            fsync(self.path.parent)
         finally:
             temporary.unlink(missing_ok=True)
             temporary.with_name(temporary.name + ".wal").unlink(missing_ok=True)
 
-    def _signature(self, name: str) -> str | None:
+    def _readable(self) -> bool:
+        """Whether there is a catalogue; a damaged one is made anew, table by table, as they are published."""
         if not self.path.exists():
+            return False
+        try:
+            self.connect().close()
+        except duckdb.Error:
+            return False
+        return True
+
+    def _signature(self, name: str) -> str | None:
+        if not self._readable():
             return None
         with self.connect() as connection:
             row = connection.execute("SELECT signature FROM lake.views WHERE name = ?", [name]).fetchone()
@@ -83,10 +94,9 @@ class Catalogue:
             connection.execute("SET lock_configuration = true")
             try:
                 statements = connection.extract_statements(sql)
-                if len(statements) != 1 or statements[0].type not in READS:
-                    raise LifecycleError(
-                        "only one SELECT (or DESCRIBE, SHOW, EXPLAIN) at a time: the tables are read-only"
-                    )
+                # EXPLAIN is left out: EXPLAIN ANALYZE runs what it explains, a COPY over the tables' files for instance.
+                if len(statements) != 1 or statements[0].type != duckdb.StatementType.SELECT:
+                    raise LifecycleError("only one SELECT (or DESCRIBE, SHOW) at a time: the tables are read-only")
                 return connection.sql(statements[0].query).pl()
             except duckdb.Error as error:
                 raise LifecycleError(f"the query failed: {error}") from error

@@ -3,6 +3,7 @@
     warehouse/<area>/<table>/<shop>/data.parquet           the current table, always at the same path
     warehouse/<area>/<table>/<shop>/history/<as_of>.parquet   one slice per night, for tables whose past matters
     warehouse/.versions/<area>/<table>/<shop>/<hash>.parquet  what the catalogue's views read; the same bytes (hard links)
+    warehouse/.work/                                        unfinished files
     warehouse/lifecycle.duckdb                              the catalogue: commented views
 
 A reader opens a Parquet file twice, once to plan and once to read, so a path whose file may be replaced in between could
@@ -19,7 +20,7 @@ import tempfile
 import time
 import uuid
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,9 +29,11 @@ import pyarrow.parquet as pq
 
 from lifecycle_assets.contracts import Contract
 from lifecycle_assets.errors import ContractError, LifecycleError
+from resources.files import fsync
 from resources.warehouse.catalogue import Catalogue
 
 VALIDATION_ROWS = 1_000_000
+DEAD_SECONDS = 24 * 3600
 
 
 @dataclass(frozen=True)
@@ -85,9 +88,7 @@ class Lake:
     @contextmanager
     def staging(self, contract: Contract, shop: str) -> Iterator[Path]:
         """A path to write a new file of the table to; whatever is not published from there disappears."""
-        folder = self._folder(contract, shop)
-        folder.mkdir(parents=True, exist_ok=True)
-        path = folder / f".staged-{uuid.uuid4().hex}.parquet"
+        path = self._work() / f"{_safe(shop)}-{contract.table}-{uuid.uuid4().hex}.parquet"
         try:
             yield path
         finally:
@@ -107,8 +108,9 @@ class Lake:
         current = self.path(contract, shop)
         changed = not (version.exists() and current.exists() and version.samefile(current))
         if changed:
-            _fsync(staged)
-            version.parent.mkdir(parents=True, exist_ok=True)
+            fsync(staged)
+            for folder in (version.parent, current.parent):
+                folder.mkdir(parents=True, exist_ok=True)
             staged.replace(version)
             _link_over(version, current)
             self._retire(contract, shop, keep=version)
@@ -124,28 +126,26 @@ class Lake:
         """Add rows to an append-only table as one new, immutable file."""
         contract.require(frame)
         folder = self._folder(contract, shop)
+        folder.mkdir(parents=True, exist_ok=True)
         with self.staging(contract, shop) as staged:
             frame.write_parquet(staged, compression="zstd")
             digest = _sha256(staged)
             path = folder / f"{as_of}-{len(list(folder.glob('*.parquet'))):06d}-{digest[:12]}.parquet"
-            _fsync(staged)
+            fsync(staged)
             staged.replace(path)
-            _fsync(folder)
+            fsync(folder)
         self.refresh(contract)
         return Published(path, frame.height, digest, changed=True)
 
     @contextmanager
     def workspace(self, shop: str) -> Iterator[Path]:
-        """A folder for files in the making, on the lake's own disk; it disappears with all that was not moved away."""
-        (self.root / ".work").mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=self.root / ".work", prefix=f"{_safe(shop)}-") as folder:
+        """A folder on the lake's disk for a computation's own files; it disappears with all that is left in it."""
+        with tempfile.TemporaryDirectory(dir=self._work(), prefix=f"{_safe(shop)}-") as folder:
             yield Path(folder)
 
     def keep_staged(self, contract: Contract, shop: str, file: Path) -> Path:
-        """Move a finished file to where the table's files lie, to be published from there."""
-        folder = self._folder(contract, shop)
-        folder.mkdir(parents=True, exist_ok=True)
-        return file.replace(folder / f".staged-{uuid.uuid4().hex}.parquet")
+        """Take a finished file out of a workspace, for `publish`."""
+        return file.replace(self._work() / f"{_safe(shop)}-{contract.table}-{uuid.uuid4().hex}.parquet")
 
     def leave_part(self, shop: str, name: str, file: Path) -> None:
         """Keep a finished file as the part `name` of a table that is put together from several, replacing the last one;
@@ -154,7 +154,7 @@ class Lake:
         if part.exists() and _sha256(part) == _sha256(file):
             return
         part.parent.mkdir(parents=True, exist_ok=True)
-        _fsync(file)
+        fsync(file)
         file.replace(part)
 
     def parts(self, contract: Contract, shop: str, kind: str) -> pl.LazyFrame:
@@ -217,6 +217,17 @@ class Lake:
 
     # --- helpers ---
 
+    def _work(self) -> Path:
+        """Where unfinished files lie, apart from the tables, so that no reader's glob can meet one. What a killed run
+        left there goes after a day."""
+        folder = self.root / ".work"
+        folder.mkdir(parents=True, exist_ok=True)
+        for dead in folder.iterdir():
+            with suppress(FileNotFoundError):
+                if dead.stat().st_mtime < time.time() - DEAD_SECONDS:
+                    shutil.rmtree(dead) if dead.is_dir() else dead.unlink()
+        return folder
+
     def _folder(self, contract: Contract, shop: str) -> Path:
         return self.root / contract.area / contract.table / _safe(shop)
 
@@ -266,14 +277,6 @@ def _sha256(path: Path) -> str:
         return hashlib.file_digest(handle, "sha256").hexdigest()
 
 
-def _fsync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
 def _link_over(source: Path, target: Path) -> None:
     """Make `target` another name of `source`, replacing what was there in one step."""
     temporary = target.with_name(f".link-{uuid.uuid4().hex}")
@@ -281,6 +284,6 @@ def _link_over(source: Path, target: Path) -> None:
         os.link(source, temporary)
     except OSError:  # a file system without hard links
         shutil.copyfile(source, temporary)
-        _fsync(temporary)
+        fsync(temporary)
     temporary.replace(target)
-    _fsync(target.parent)
+    fsync(target.parent)

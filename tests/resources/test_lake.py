@@ -14,6 +14,7 @@ import polars as pl
 import pytest
 
 from lifecycle_assets.contracts import registry
+from lifecycle_assets.dispatch.ledger import Ledger
 from lifecycle_assets.errors import ContractError, LifecycleError
 from lifecycle_assets.features.stage import LifecycleStage, lifecycle_stage
 from lifecycle_assets.inputs.contracts import Costs, Products
@@ -108,7 +109,7 @@ def test_a_bad_table_never_replaces_a_good_one(tmp_path: Path, bad: pl.DataFrame
     with pytest.raises(ContractError, match=message):
         lake.write(Costs, "a", NIGHT, bad)
     assert lake.scan(Costs, "a").collect().height == 5
-    assert not list((tmp_path / "warehouse").rglob(".staged-*"))
+    assert not list((tmp_path / "warehouse" / ".work").iterdir())
 
 
 def test_a_key_twice_is_refused_also_beyond_one_batch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -218,6 +219,63 @@ def test_readers_in_other_processes_see_whole_nights_while_a_writer_replaces_the
     assert told[1]["reads"] > 3
 
 
+def ledger_lines(rows: int) -> pl.DataFrame:
+    values = {
+        "shop_id": "a",
+        "as_of": NIGHT,
+        "batch_id": "b",
+        "event": "planned",
+        "at": dt.datetime(2024, 5, 2, tzinfo=dt.UTC),
+        "customer_id": "c",
+        "channel": "email",
+        "programme": "winback",
+        "step": 1,
+        "offer_id": None,
+        "actor": "nightly run",
+        "run": "a@2024-05-01",
+        "detail": None,
+    }
+    return pl.DataFrame(
+        [{**values, "idempotency_key": f"{rows}-{i}"} for i in range(rows)], schema=Ledger.polars_schema
+    )
+
+
+def test_what_a_killed_run_left_half_written_is_never_read(tmp_path: Path) -> None:
+    lake = Lake(tmp_path / "warehouse", [Costs, Ledger])
+    lake.append(Ledger, "a", NIGHT, ledger_lines(2))
+    lake.write(Costs, "a", NIGHT, costs(3))
+    with lake.staging(Ledger, "a") as staged:
+        staged.write_bytes(b"PAR1 and then the power went")
+        lake.append(Ledger, "a", NIGHT, ledger_lines(3))
+        assert lake.scan(Ledger, "a").collect().height == 5
+        assert lake.catalogue.query("SELECT count(*) AS n FROM dispatch.ledger").item() == 5
+    with lake.staging(Costs, "a") as staged:
+        staged.write_bytes(b"half")
+        assert lake.catalogue.query("SELECT count(*) AS n FROM raw.costs").item() == 3
+    assert not list((tmp_path / "warehouse" / ".work").iterdir())
+
+
+def test_what_killed_runs_left_goes_after_a_day(tmp_path: Path) -> None:
+    lake = lake_at(tmp_path)
+    lake.write(Costs, "a", NIGHT, costs(3))
+    work = tmp_path / "warehouse" / ".work"
+    for name, age in (("old.parquet", 90_000), ("young.parquet", 60)):
+        (work / name).touch()
+        os.utime(work / name, (time.time() - age, time.time() - age))
+    lake.write(Costs, "a", NIGHT, costs(4))
+    assert [path.name for path in work.iterdir()] == ["young.parquet"]
+
+
+@pytest.mark.parametrize("damage", [b"", b"not a database", b"x" * 20_000])
+def test_a_damaged_catalogue_is_made_anew(tmp_path: Path, damage: bytes) -> None:
+    lake = lake_at(tmp_path)
+    lake.write(Costs, "a", NIGHT, costs(3))
+    lake.write(Products, "a", NIGHT, products(["p"]))
+    lake.catalogue.path.write_bytes(damage)
+    lake.refresh_all()
+    assert lake.catalogue.query("SELECT count(*) AS n FROM raw.costs, raw.products").item() == 3
+
+
 WRITER = """
 import sys
 sys.path.insert(0, sys.argv[3])
@@ -270,6 +328,7 @@ def test_a_shop_id_cannot_leave_its_folder(tmp_path: Path, shop: str) -> None:
         "DROP VIEW raw.costs",
         "SET threads = 1",
         "SELECT 1; SELECT 2",
+        "EXPLAIN ANALYZE COPY (SELECT 1 AS a) TO '{warehouse}/x.parquet' (FORMAT parquet, USE_TMP_FILE false)",
         "SELEC 1",
     ],
 )
@@ -277,7 +336,8 @@ def test_queries_read_the_tables_and_nothing_else(tmp_path: Path, sql: str) -> N
     lake = lake_at(tmp_path)
     lake.refresh_all()
     with pytest.raises(LifecycleError):
-        lake.catalogue.query(sql)
+        lake.catalogue.query(sql.format(warehouse=tmp_path / "warehouse"))
+    assert not (tmp_path / "warehouse" / "x.parquet").exists()
 
 
 def test_the_engine_spills_instead_of_growing(tmp_path: Path) -> None:
