@@ -128,7 +128,9 @@ def run_night(
     tags = {SET_TAG: "\n".join(overrides)} if overrides else {}
     if as_of:
         tags[AS_OF_TAG] = as_of.isoformat()
-    with open_instance(home) as instance:
+    resources = definitions.build_resources(home)
+    # Of two runs of one shop the second waits: side by side they would do the same work twice.
+    with resources["lake"].lock(shop, "run"), open_instance(home) as instance:
         job = defs.resolve_job_def(NIGHTLY)
         result = job.execute_in_process(
             instance=instance,
@@ -139,7 +141,7 @@ def run_night(
         )
         record = instance.get_run_record_by_id(result.run_id)
         seconds = (record.end_time or 0) - (record.start_time or 0) if record else 0.0
-        night = definitions.build_resources(home)["nights"].of_run(instance, result.run_id)
+        night = resources["nights"].of_run(instance, result.run_id)
         failures = [
             f"{event.step_key.replace('__', '.')}: {definitions.cause(event.step_failure_data.error)}"
             for event in result.filter_events(lambda event: event.is_step_failure)
@@ -186,15 +188,16 @@ def summary(home: Home, shop: str, night: NightResult) -> Summary:
     for contract in contracts.registry().values():
         rows = lake.scan(contract, shop).select(pl.len()).collect().item()
         tables.append({"table": contract.name, "rows": rows})
-    folder = home.dispatch / shop / str(night.as_of)
+    delivery = definitions.build_resources(home)["delivery"]
     batches = [
         {
             "channel": row["channel"],
             "programme": row["programme"],
             "messages": row["messages"],
-            "path": str(folder / row["batch_id"]),
+            "path": str(delivery.folder(shop, night.as_of, row["batch_id"])),
         }
         for row in lake.scan(contracts.registry()["dispatch.batches"], shop).collect().to_dicts()
+        if delivery.found(shop, night.as_of, row["batch_id"])
     ]
     reports = [row["path"] for row in list_reports(home, shop).rows if row["as_of"] == str(night.as_of)]
     return Summary(shop, night, tables, batches, reports, str(home.warehouse / "lifecycle.duckdb"))
