@@ -93,7 +93,7 @@ def ours(lines: str, catalogue: str, memory_limit: str, target: str) -> int:
     settings, engine, folder = Customer(), DuckDBEngine(memory_limit), Path(target).parent
     sources = {"raw.order_lines": [Path(lines)], "raw.products": [Path(catalogue)]}
     sources["features.orders"] = [folder / "ours_orders.parquet"]
-    sql = orders(SHOP, AS_OF, settings)
+    sql = orders(SHOP, AS_OF)
     engine.run(sql, {name: sources[name] for name in sql.tables()}, Orders, folder / "ours_orders.parquet")
     sql = customer_orders(SHOP, AS_OF, settings)
     engine.run(sql, {name: sources[name] for name in sql.tables()}, CustomerOrders, folder / "ours_customers.parquet")
@@ -129,7 +129,7 @@ def night(lines: str, catalogue: str, memory_limit: str, home: str) -> dict[str,
     def scan(contract: Contract) -> pl.LazyFrame:
         return lake.scan(contract, SHOP)
 
-    publish(Orders, lambda: orders(SHOP, AS_OF, settings))
+    publish(Orders, lambda: orders(SHOP, AS_OF))
     publish(CustomerOrders, lambda: customer_orders(SHOP, AS_OF, settings))
     publish(CustomerBehaviour, lambda: customer_behaviour(SHOP, AS_OF, "Europe/Madrid"))
     publish(CustomerLoyalty, lambda: customer_loyalty(scan(CustomerOrders), settings.loyalty))

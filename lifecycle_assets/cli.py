@@ -5,6 +5,7 @@ Results go to standard output, progress and logs to standard error. Exit codes: 
 
 import datetime as dt
 import json
+import logging
 import os
 import sys
 import webbrowser
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
 
 HomeOption = Annotated[
-    Path | None, typer.Option("--home", help="Folder of the deployment [$LIFECYCLE_HOME or ./home].")
+    Path | None, typer.Option("--home", help="Folder of the deployment; default: $LIFECYCLE_HOME, else ./home.")
 ]
 ShopOption = Annotated[str, typer.Option("--shop", help="The shop, named after its file in <home>/shops.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Machine-readable result.")]
@@ -87,7 +88,9 @@ def check(
 @app.command()
 def run(
     shop: ShopOption,
-    as_of: Annotated[str | None, typer.Option(help="Date YYYY-MM-DD [yesterday in the shop's zone].")] = None,
+    as_of: Annotated[
+        str | None, typer.Option(help="Date YYYY-MM-DD; default: the shop's as_of, else yesterday in its zone.")
+    ] = None,
     select: Annotated[str | None, typer.Option(help="Dagster asset selection, e.g. '+features/customer_rfm'.")] = None,
     set_: Annotated[list[str] | None, typer.Option("--set", help="key=value, beats the file; repeatable.")] = None,
     home: HomeOption = None,
@@ -160,6 +163,8 @@ def _work(home: Path | None) -> "Iterator[Home]":
     """The home to work in; errors that are meant for people end the program without a traceback."""
     if home is not None:
         os.environ["LIFECYCLE_HOME"] = str(home.expanduser().resolve())
+    # Another shop's broken configuration is `check`'s business, not every command's.
+    logging.getLogger("lifecycle").setLevel(logging.ERROR)
     try:
         from lifecycle_assets.operations import default_home
 
@@ -190,11 +195,11 @@ def _table(frame: Any, limit: int = 100) -> None:
     with pl.Config(
         tbl_rows=limit,
         tbl_cols=-1,
-        tbl_width_chars=max(120, os.get_terminal_size().columns if sys.stdout.isatty() else 240),
+        tbl_width_chars=os.get_terminal_size().columns if sys.stdout.isatty() else 10_000,
         tbl_formatting="ASCII_MARKDOWN",
         tbl_hide_dataframe_shape=True,
         tbl_hide_column_data_types=True,
-        fmt_str_lengths=80,
+        fmt_str_lengths=1000,
     ):
         typer.echo(str(frame.head(limit)))
     if frame.height > limit:

@@ -103,9 +103,12 @@ class Contract:
         counts = failure.counts()
         if counts:
             rules = ", ".join(f"{rule} ({count} rows)" for rule, count in counts.items())
+            keys = failure.invalid().select(self.primary_key or list(self.columns)[:3]).head(3)
+            # An id may be an e-mail address.
+            keys = keys.with_columns(pl.col(pl.String).str.replace(".*@.*", "***"))
             raise ContractError(
                 f"{self.name}: {len(failure)} of {frame.height} rows break the contract: {rules}. "
-                f"First keys: {failure.invalid().select(self.primary_key or list(self.columns)[:3]).head(3).rows()}. "
+                f"First keys: {keys.rows()}. "
                 "The table was left as it was."
             )
 

@@ -3,9 +3,12 @@
 import datetime as dt
 import os
 import re
+import shutil
+import sys
 import tempfile
 import zoneinfo
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from importlib import resources as package_files
 from pathlib import Path
@@ -13,6 +16,7 @@ from typing import Any
 
 import dagster as dg
 import polars as pl
+from pydantic import ValidationError
 
 from lifecycle_assets import contracts, definitions
 from lifecycle_assets.automation import AS_OF_TAG, NIGHTLY, SET_TAG
@@ -45,6 +49,7 @@ class NightResult:
     run_id: str
     as_of: dt.date
     seconds: float
+    assets: list[str] = field(default_factory=list)
     failures: list[str] = field(default_factory=list)
 
 
@@ -66,23 +71,24 @@ class Summary:
         night = self.night
         state = "went well" if night.success else "FAILED"
         lines = [f"{self.shop} as of {night.as_of}: {state} in {night.seconds:.1f} s (run {night.run_id})", ""]
-        lines += [f"  problem: {failure}" for failure in night.failures]
-        if night.failures:
-            lines += ["", "  What depends on it was not run. The tables hold what the last good run left:", ""]
+        if not night.success:
+            lines += [f"  problem: {failure}" for failure in night.failures]
+            lines += ["", "  What depends on it was not run: its tables, batches and reports stay as they were."]
+            return "\n".join(lines)
         width = max((len(row["table"]) for row in self.tables), default=0)
         lines += [f"  {row['table']:<{width}}  {row['rows']:>12,} rows" for row in self.tables if row["rows"]]
         empty = [row["table"] for row in self.tables if not row["rows"]]
-        if empty:
-            lines += ["", f"  empty{', for want of input' if night.success else ''}: {', '.join(empty)}"]
+        lines += ["", f"  empty, for want of input: {', '.join(empty)}"] if empty else []
         lines += [""]
         lines += [
             f"  batch    {b['channel']:<8} {b['programme']:<10} {b['messages']:>8,} messages  {b['path']}"
             for b in self.batches
         ]
         lines += [f"  report   {path}" for path in self.reports]
-        lines += ["", '  SQL      lifecycle query "SHOW ALL TABLES"']
+        program = "lifecycle" if shutil.which("lifecycle") else str(Path(sys.executable).with_name("lifecycle"))
+        lines += ["", f'  SQL      {program} query "SHOW ALL TABLES"']
         lines += [f"           or any DuckDB client, read-only, on {self.warehouse}"]
-        lines += ["  UI       lifecycle dev (make dev)"]
+        lines += [f"  UI       {program} dev"]
         return "\n".join(lines)
 
 
@@ -147,7 +153,10 @@ def run_night(
             for event in result.filter_events(lambda event: event.is_step_failure)
             if event.step_key
         ]
-        return NightResult(result.success, result.run_id, night.as_of, seconds, failures)
+        made = sorted(
+            {".".join(event.asset_key.path) for event in result.get_asset_materialization_events() if event.asset_key}
+        )
+        return NightResult(result.success, result.run_id, night.as_of, seconds, made, failures)
 
 
 def _selected(defs: dg.Definitions, select: str | None) -> list[dg.AssetKey] | None:
@@ -182,10 +191,10 @@ def _make_home(home: Home) -> None:
 
 
 def summary(home: Home, shop: str, night: NightResult) -> Summary:
-    """What the shop's tables hold now."""
+    """What the run made."""
     lake = definitions.build_resources(home)["lake"]
     tables = []
-    for contract in contracts.registry().values():
+    for contract in (c for c in contracts.registry().values() if c.name in night.assets):
         rows = lake.scan(contract, shop).select(pl.len()).collect().item()
         tables.append({"table": contract.name, "rows": rows})
     delivery = definitions.build_resources(home)["delivery"]
@@ -197,9 +206,10 @@ def summary(home: Home, shop: str, night: NightResult) -> Summary:
             "path": str(delivery.folder(shop, night.as_of, row["batch_id"])),
         }
         for row in lake.scan(contracts.registry()["dispatch.batches"], shop).collect().to_dicts()
-        if delivery.found(shop, night.as_of, row["batch_id"])
+        if "dispatch.batches" in night.assets and delivery.found(shop, night.as_of, row["batch_id"])
     ]
-    reports = [row["path"] for row in list_reports(home, shop).rows if row["as_of"] == str(night.as_of)]
+    told = any(name.startswith("reports.") for name in night.assets)
+    reports = [row["path"] for row in list_reports(home, shop).rows if told and row["as_of"] == str(night.as_of)]
     return Summary(shop, night, tables, batches, reports, str(home.warehouse / "lifecycle.duckdb"))
 
 
@@ -231,7 +241,7 @@ def init_shop(
         raise SettingsError(f"{path} exists: correct it there, or use --force to write it anew")
     local = Path(source).expanduser()
     place = str(local.resolve()) if local.exists() else source
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, _told_by_option():
         text = guess.shop_yaml(
             definitions.build_resources(home)["sources"].at(place),
             name=shop,
@@ -246,6 +256,15 @@ def init_shop(
     _make_home(home)
     path.write_text(text, "utf-8")
     return text, path
+
+
+@contextmanager
+def _told_by_option() -> Iterator[None]:
+    try:
+        yield
+    except ValidationError as error:
+        problems = [f"--{problem['loc'][0]}: {problem['msg']} (got {problem['input']!r})" for problem in error.errors()]
+        raise SettingsError("; ".join(problems).replace("Value error, ", "")) from error
 
 
 def check_shops(home: Home, shops: Sequence[str]) -> Listing:

@@ -55,7 +55,10 @@ class Home:
                 f"no shop '{shop}' in {self.root}: {path} does not exist (shops: {known}). "
                 f"Make it with: lifecycle init --shop {shop} --input FOLDER"
             )
-        return parse(Shop, path.read_text("utf-8"), str(path), overrides)
+        settings = parse(Shop, path.read_text("utf-8"), str(path))
+        if overrides:
+            settings = parse(Shop, path.read_text("utf-8"), f"--set {' --set '.join(overrides)}", overrides)
+        return settings
 
     def deployment(self) -> Deployment:
         path = self.root / "lifecycle.yaml"

@@ -166,6 +166,8 @@ def ledger(
     facts = Facts(night.shop, night.as_of, night.run, night.started_at, _code_version(), dict(reasons.iter_rows()))
     contacts = Contacts(customers, consents, suppressions, erasure_requests, engagement)
     channels = channels_in_use(night.settings.routing)
+    # A date fixed in the configuration is an archive, a demonstration for instance: looked at as if it were that day.
+    now = None if night.settings.as_of == night.as_of else night.started_at
     added = 0
 
     def append(lines: pl.DataFrame) -> None:
@@ -181,6 +183,7 @@ def ledger(
             standing(planned.lazy(), contacts, night.settings.routing, used, until=None),
             lake.scan(Ledger, night.shop),
             facts,
+            now=now,
             delivery=context.resources.delivery,
             append=append,
         )
@@ -192,8 +195,12 @@ def ledger(
         outcome.cancelled,
         outcome.recovered,
     )
+    superseded = f"not released: the night of {outcome.later} has gone out already" if outcome.later else ""
+    if superseded:
+        context.log.warning(superseded)
     context.add_output_metadata(
         {
+            **({"released": superseded} if superseded else {}),
             "messages exported": outcome.exported,
             "batches exported": outcome.batches,
             "held back at export": outcome.cancelled,

@@ -2,6 +2,7 @@
 
 Method: every step of every programme (a lane) is judged for all customers at once - offers scored (offers, arbitration),
 gates passed or failed (eligibility) -, then each customer's best lane is chosen: one message a day over all programmes.
+Of an offer with a cap the customers of the best score get it, the others the best of what is left, if anything is.
 The expected value rests on the configured prior response rates; it is not a measured effect. The choice is deterministic,
 so the propensity of the action taken is 1. Without customers the table is empty; without programmes all are held.
 
@@ -89,8 +90,9 @@ def decide(
     """
     routing = shop.routing
     taken = Decisions.empty() if standing is None else standing
-    judged = _judged(profiles, routing, as_of, used)
-    judged = _limited(judged, taken, routing, used).with_columns(sent=pl.col("reason") == "best_action")
+    gone = taken.filter(pl.col("action") == "send")
+    judged = _within_caps(profiles, gone, routing, as_of, used)
+    judged = _throttled(judged, gone, routing).with_columns(sent=pl.col("reason") == "best_action")
     times = schedule.send_times(judged.filter(pl.col("channel").is_not_null()), routing.channels, as_of)
     judged = judged.join(times, on=["channel", "timezone"], how="left")
     decided = _rows(judged, routing, shop_id, as_of, policy_version(shop))
@@ -104,12 +106,13 @@ _OFFER = ("offer_id", "content_type", "discount_pct", "margin_rate", *arbitratio
 _HEARD = ("sent_capped", "sent_fatigue", "seen_messages", "seen_opened", "recency_days", "complaint_days")
 
 
-def _judged(profiles: pl.DataFrame, routing: Routing, as_of: dt.date, used: Mapping[str, int]) -> pl.DataFrame:
-    """Every customer with the chosen lane's offer, gates, stop and reason."""
+def _judged(
+    profiles: pl.DataFrame, routing: Routing, as_of: dt.date, used: Mapping[str, int], typical: float
+) -> pl.DataFrame:
+    """Every customer with the chosen lane's offer, gates, stop and reason; `typical` is arbitration.typical_worth."""
     possible = lanes(routing)
     if not possible:
         return _without_programmes(profiles)
-    typical = arbitration.typical_worth(profiles, routing)
 
     def judged(frame: pl.DataFrame, lane: Lane) -> pl.LazyFrame:
         offered = with_best_offer(frame.lazy(), lane, routing, as_of=as_of, used=used, typical=typical)
@@ -165,31 +168,50 @@ def _without_programmes(profiles: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def _limited(judged: pl.DataFrame, taken: pl.DataFrame, routing: Routing, used: Mapping[str, int]) -> pl.DataFrame:
-    """Holds the sends beyond an offer's cap or the shop's throttle; the best of the night stay."""
-    gone = taken.filter(pl.col("action") == "send")
-    limits = [
-        ("offer_used_up", pl.col("offer_id") == name, offer.cap - used.get(name, 0))
-        for name, offer in routing.offers.items()
-        if offer.cap is not None
-    ]
-    if routing.contact.throttle is not None:
-        limits.append(("throttled", pl.lit(value=True), routing.contact.throttle))
-    for code, concerned, limit in limits:
-        sends = judged.filter((pl.col("reason") == "best_action") & concerned)
-        sends = sends.join(gone, on="customer_id", how="anti")
-        over = arbitration.over_limit(sends, limit - gone.filter(concerned).height)
-        if not over.is_empty():
-            held = over.to_frame().with_columns(held=pl.lit(value=True))
-            judged = (
-                judged.join(held, on="customer_id", how="left", maintain_order="left")
-                .with_columns(
-                    reason=pl.when(pl.col("held")).then(pl.lit(code)).otherwise("reason"),
-                    pass_throttle=pl.col("pass_throttle") & pl.col("held").is_null(),
-                )
-                .drop("held")
-            )
-    return judged
+def _within_caps(
+    profiles: pl.DataFrame, gone: pl.DataFrame, routing: Routing, as_of: dt.date, used: Mapping[str, int]
+) -> pl.DataFrame:
+    """Every customer judged, no offer beyond its cap. Who is left out is judged again without the offers that are used
+    up, and held where nothing else can be sent. `gone` are tonight's decisions whose messages are out already."""
+    typical = arbitration.typical_worth(profiles, routing)
+    judged = _judged(profiles, routing, as_of, used, typical)
+    counted = dict(used)
+    # Every round uses up an offer that was left in the one before, so there are no more rounds than offers with a cap.
+    while True:
+        over = {
+            name: left_out
+            for name, offer in routing.offers.items()
+            if offer.cap is not None
+            and (left_out := _left_out(judged, gone, pl.col("offer_id") == name, offer.cap - used.get(name, 0))).height
+        }
+        if not over:
+            return judged
+        counted |= {name: routing.offers[name].cap or 0 for name in over}
+        left_out = pl.concat(over.values())
+        again = _judged(profiles.join(left_out, on="customer_id", how="semi"), routing, as_of, counted, typical)
+        again = again.filter(pl.col("reason") == "best_action")
+        held = _held(judged, left_out, "offer_used_up")
+        judged = pl.concat([held.join(again, on="customer_id", how="anti"), again])
+
+
+def _throttled(judged: pl.DataFrame, gone: pl.DataFrame, routing: Routing) -> pl.DataFrame:
+    """Holds the sends beyond the shop's throttle; the best of the night stay."""
+    if routing.contact.throttle is None:
+        return judged
+    return _held(judged, _left_out(judged, gone, pl.lit(value=True), routing.contact.throttle), "throttled")
+
+
+def _left_out(judged: pl.DataFrame, gone: pl.DataFrame, concerned: pl.Expr, limit: int) -> pl.DataFrame:
+    """customer_id of the sends that a limit leaves out, where `gone` count against it already."""
+    sends = judged.filter((pl.col("reason") == "best_action") & concerned).join(gone, on="customer_id", how="anti")
+    return arbitration.over_limit(sends, limit - gone.filter(concerned).height).to_frame()
+
+
+def _held(judged: pl.DataFrame, left_out: pl.DataFrame, reason: str) -> pl.DataFrame:
+    held = pl.col("customer_id").is_in(left_out.get_column("customer_id").implode())
+    return judged.with_columns(
+        reason=pl.when(held).then(pl.lit(reason)).otherwise("reason"), pass_throttle=pl.col("pass_throttle") & ~held
+    )
 
 
 def _rows(judged: pl.DataFrame, routing: Routing, shop_id: str, as_of: dt.date, version: str) -> pl.DataFrame:

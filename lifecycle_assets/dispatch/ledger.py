@@ -15,6 +15,7 @@ from lifecycle_assets.contracts import as_of_column, key, shop_key, table, text
 
 EVENTS = ["planned", "approved", "exported", "acknowledged", "delivered", "cancelled", "compensated"]
 _MESSAGE = ["idempotency_key", "batch_id"]
+_AT_EXPORT = " at export"
 
 
 @table("dispatch.ledger", append_only=True)
@@ -72,6 +73,29 @@ def sent(lines: pl.LazyFrame, found: Collection[str]) -> pl.LazyFrame:
     if not found:
         return exported
     return pl.concat([exported, pending(lines.filter(pl.col("batch_id").is_in(list(found))))])
+
+
+def later_night(sent_lines: pl.LazyFrame, as_of: dt.date) -> dt.date | None:
+    """The latest night after as_of of which a message went out; null while as_of is the shop's latest."""
+    return sent_lines.filter(pl.col("as_of") > as_of).select(pl.col("as_of").max()).collect().item()
+
+
+def at_export(reason: str) -> str:
+    """The detail of a line that cancels a message at the last check, for the reason's code."""
+    return f"{reason}{_AT_EXPORT}"
+
+
+def fates(lines: pl.LazyFrame, as_of: dt.date) -> pl.LazyFrame:
+    """What became of the messages of a night: customer_id, exported, withheld; one row per customer of whom the ledger
+    holds a line of that night. `withheld` is the code of the latest reason given at export (see `at_export`), or null."""
+    reason = pl.col("detail").str.strip_suffix(_AT_EXPORT)
+    refused = (pl.col("event") == "cancelled") & pl.col("detail").str.ends_with(_AT_EXPORT)
+    return (
+        lines.filter(pl.col("as_of") == as_of)
+        .sort("at", "batch_id")
+        .group_by("customer_id")
+        .agg(exported=(pl.col("event") == "exported").any(), withheld=reason.filter(refused).last())
+    )
 
 
 def lines_of(

@@ -4,8 +4,9 @@ Evidence is what was sent: the messages of earlier nights in the ledger and the 
 hold the same message id. Tonight's own ledger lines never count, so that a repeated night decides alike.
 
 A window of n days ends on, and includes, the day on which tonight's messages go out (the day after as_of). A message of
-the ledger belongs to the day after its night, unless engagement says when it was really sent. Opens within two seconds of
-delivery are a machine's and do not count; channels that cannot report an open cannot be "not opened" either.
+the ledger belongs to the day after its night, unless engagement says when it was really sent. Opens up to two seconds
+after delivery (after sending, where no delivery is reported) are a machine's and do not count, the same rule as in
+features.customer_behaviour; channels that cannot report an open cannot be "not opened" either.
 """
 
 import datetime as dt
@@ -26,14 +27,13 @@ def touches(sent: pl.LazyFrame, engagement: pl.LazyFrame, *, as_of: dt.date, tim
     other tools sent.
     """
     until = end_of(as_of, timezone)
-    opened = pl.col("opened_at").is_not_null() & (pl.col("opened_at") < until)
-    by_machine = (pl.col("opened_at") - pl.col("delivered_at") < MACHINE_OPEN).fill_null(value=False)
+    by_machine = pl.col("opened_at") <= pl.coalesce("delivered_at", "sent_at") + MACHINE_OPEN
     reported = engagement.filter(pl.col("sent_at") < until).select(
         "message_id",
         reported_customer="customer_id",
         reported_channel="channel",
         reported_day=pl.col("sent_at").dt.convert_time_zone(timezone).dt.date(),
-        opened=opened & ~by_machine,
+        opened=((pl.col("opened_at") < until) & ~by_machine).fill_null(value=False),
     )
     ours = sent.filter(pl.col("as_of") < as_of).select(
         "customer_id",

@@ -3,12 +3,14 @@
 In this order, so that a run may die at any point and the next one ends alike without a second message to anyone:
 
 1. What an earlier run left unfinished is settled: batches whose folder is there are exported, the others taken back.
-2. Per batch: lines `planned` for the messages that still may go out, `cancelled` for those that no longer may (consent
-   withdrawn, suppressed or erased since the night was planned).
-3. The batch's folder appears, whole, by one rename: that is the release.
-4. Lines `exported`.
+2. Where messages of a later night are out, nothing more of this one is: it was planned without knowing of them.
+3. Per batch: lines `planned` for the messages that still may go out, `cancelled` for those that no longer may (consent
+   withdrawn, suppressed or erased since the night was planned, or the message expired).
+4. The batch's folder appears, whole, by one rename: that is the release.
+5. Lines `exported`.
 
-The caller holds the shop's ledger lock from before `lines` are read until `release` is done.
+Nights that were missed are therefore caught up oldest first, and only within their messages' expiry. The caller holds the
+shop's ledger lock from before `lines` are read until `release` is done.
 """
 
 import datetime as dt
@@ -59,12 +61,13 @@ class Facts:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a release did, in messages and batches."""
+    """What a release did, in messages and batches; `later`: the later night for which nothing was released."""
 
     exported: int
     cancelled: int
     recovered: int
     batches: int
+    later: dt.date | None = None
 
 
 def recovered_batches(lines: pl.LazyFrame, shop: str, delivery: Delivery) -> list[str]:
@@ -73,25 +76,28 @@ def recovered_batches(lines: pl.LazyFrame, shop: str, delivery: Delivery) -> lis
     return [batch_id for as_of, batch_id in unfinished.iter_rows() if delivery.found(shop, as_of, batch_id)]
 
 
-def withheld(messages: pl.DataFrame, standing: pl.LazyFrame) -> pl.DataFrame:
-    """customer_id, detail of the messages that must not go out any more; `standing` as contact.standing gives it, from
-    everything known now."""
+def withheld(messages: pl.DataFrame, standing: pl.LazyFrame, now: dt.datetime | None) -> pl.DataFrame:
+    """customer_id, reason of the messages that must not go out any more; `standing` as contact.standing gives it, from
+    everything known now. Messages that expire at `now` or before have expired; without a `now` none has."""
     reasons = []
+    expired = pl.lit(value=False) if now is None else pl.col("expires_at") <= now
     for channel in messages.get_column("channel").unique().sort():
         allowed = pl.col(f"consent_{channel}").is_in(list(GIVEN))
-        detail = (
+        reason = (
             pl.when("erased")
             .then(pl.lit("erased"))
             .when(f"suppressed_{channel}")
             .then(pl.lit("suppressed"))
             .when(~allowed)
             .then(pl.lit("no_consent"))
+            .when(expired)
+            .then(pl.lit("expired"))
         )
-        concerned = messages.lazy().filter(pl.col("channel") == channel).select("customer_id")
-        reasons.append(concerned.join(standing.select("customer_id", detail=detail), on="customer_id"))
+        concerned = messages.lazy().filter(pl.col("channel") == channel).select("customer_id", "expires_at")
+        reasons.append(concerned.join(standing, on="customer_id").select("customer_id", reason=reason))
     if not reasons:
-        return pl.DataFrame(schema={"customer_id": pl.String, "detail": pl.String})
-    return pl.concat(reasons).filter(pl.col("detail").is_not_null()).collect()
+        return pl.DataFrame(schema={"customer_id": pl.String, "reason": pl.String})
+    return pl.concat(reasons).filter(pl.col("reason").is_not_null()).collect()
 
 
 def release(
@@ -101,19 +107,24 @@ def release(
     lines: pl.LazyFrame,
     facts: Facts,
     *,
+    now: dt.datetime | None,
     delivery: Delivery,
     append: Callable[[pl.DataFrame], None],
 ) -> Outcome:
     """Put tonight's batches out. Nothing happens for batches that are out already; running it again changes nothing.
 
-    `lines` is the shop's whole ledger, `append` adds lines to it. Raises whatever delivery and append raise: the next run
-    goes on from there.
+    `lines` is the shop's whole ledger, `append` adds lines to it; messages that have expired by `now` stay in (null: none
+    is held to have expired, for a night that is looked at as if it were that day). Raises whatever delivery and append
+    raise: the next run goes on from there.
     """
-    recovered = _settle(lines, batches, facts, delivery, append)
     found = recovered_batches(lines, facts.shop, delivery)
-    tonight = ledger.sent(lines.filter(pl.col("as_of") == facts.as_of), found)
-    out = tonight.select("customer_id", "batch_id").unique().collect()
-    refused = withheld(messages, standing)
+    sent = ledger.sent(lines, found)
+    later = ledger.later_night(sent, facts.as_of)
+    if later is not None:
+        batches = batches.clear()
+    recovered = _settle(lines, batches, facts, delivery, append)
+    out = sent.filter(pl.col("as_of") == facts.as_of).select("customer_id", "batch_id").unique().collect()
+    refused = withheld(messages, standing, now)
     exported = cancelled = released = 0
     for batch in batches.filter(~pl.col("batch_id").is_in(out.get_column("batch_id").unique().implode())).iter_rows(
         named=True
@@ -126,7 +137,7 @@ def release(
         cancelled += _announce(kept, dropped, lines, facts, append)
         if kept.is_empty():
             continue
-        counts = dict(dropped.group_by("detail").len().sort("detail").iter_rows())
+        counts = dict(dropped.group_by("reason").len().sort("reason").iter_rows())
         delivery.put(
             facts.shop,
             facts.as_of,
@@ -138,7 +149,7 @@ def release(
         out = pl.concat([out, kept.select("customer_id", "batch_id")])
         exported += kept.height
         released += 1
-    return Outcome(exported, cancelled, recovered, released)
+    return Outcome(exported, cancelled, recovered, released, later)
 
 
 def _settle(
@@ -174,8 +185,8 @@ def _announce(
     taken_back = dropped.join(settled, on=of_batch, how="anti")
     parts = [ledger.lines_of(planned, "planned", at=facts.at, run=facts.run)]
     parts += [
-        ledger.lines_of(part, "cancelled", at=facts.at, run=facts.run, detail=f"{detail} at export")
-        for (detail,), part in taken_back.group_by("detail", maintain_order=True)
+        ledger.lines_of(part, "cancelled", at=facts.at, run=facts.run, detail=ledger.at_export(reason))
+        for (reason,), part in taken_back.group_by("reason", maintain_order=True)
     ]
     new = pl.concat(parts).sort("idempotency_key", "batch_id", "event")
     if new.height:

@@ -19,7 +19,7 @@ HERE = "lifecycle_assets.features"
 @dg.asset(**table_asset(order_rows.Orders, "sql"), deps=sql_deps(load(HERE, "orders")))
 def orders(context: dg.AssetExecutionContext) -> Sql:
     night = night_of(context)
-    return order_rows.orders(night.shop, night.as_of, night.settings.customer)
+    return order_rows.orders(night.shop, night.as_of)
 
 
 @dg.asset(**table_asset(order_features.CustomerOrders, "sql"), deps=sql_deps(load(HERE, "customer_orders")))

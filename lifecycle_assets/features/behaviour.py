@@ -3,7 +3,9 @@
 Set-based roll-up of the optional inputs at any as_of. A count is null when the shop has no such input up to as_of, and 0
 when it has one but nothing of the customer in the window; a rate or a trend is null without anything to take it of.
 Windows begin at local midnight. Opens and clicks within 2 seconds of delivery (of sending, where delivery is unknown) are
-machines', privacy proxies and link scanners, and do not count. Events without a session id make one session per UTC day.
+machines', privacy proxies and link scanners, and do not count. Rates are of the messages whose channel reports the deed:
+opens of e-mail, WhatsApp, push and in-app messages, clicks of those and of text messages and ads. Events without a session
+id make one session per UTC day.
 """
 
 import datetime as dt
@@ -36,10 +38,15 @@ class BehaviourColumns(dy.Schema):
         nullable=True,
     )
     sends_90d = count("Messages sent in the last 90 days.", "messages", nullable=True)
-    open_rate_90d = share("Of these, opened by a person; null without messages.", nullable=True)
-    click_rate_90d = share("Of these, clicked by a person; null without messages.", nullable=True)
+    open_rate_90d = share(
+        "Of these, those on channels that report opens: opened by a person; null without such messages.", nullable=True
+    )
+    click_rate_90d = share(
+        "Of these, those on channels that report clicks: clicked by a person; null without such messages.",
+        nullable=True,
+    )
     response_trend = number(
-        "click_rate_90d less the click rate of the 90 days before; null without messages in both.",
+        "click_rate_90d less the click rate of the 90 days before; null without such messages in both.",
         "difference of shares",
         nullable=True,
         minimum=-1,

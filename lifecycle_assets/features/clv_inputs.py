@@ -2,7 +2,8 @@
 
 The summary that BTYD models are fitted on (Fader, Hardie and Lee, "Counting your customers" the easy way, 2005): repeat
 purchase days, days from the first to the last of them, days observed, and the mean value of an occasion. All orders of one
-day are one occasion. The value is the margin where every cost of the customer's purchases is known, else the amount.
+day are one occasion. The value is the margin when it is known for the purchases of every repeat customer of the shop, else
+the amount for all: margins and amounts are never ranked together. All is of the whole history, whatever the window.
 A customer who never repeated has the value 0, as those models assume, unless first purchases are included.
 """
 
@@ -24,7 +25,11 @@ class CustomerClvInputs(PerCustomer):
     recency = count("From the first purchase to the last.", "days")
     T = count("From the first purchase to as_of.", "days")
     monetary_value = money("Mean value of a repeat purchase day; 0 for those who never repeated.")
-    monetary_basis = text("What the value is.", nullable=False, values=["margin", "amount"])
+    monetary_basis = text(
+        "What the value is, the same for the whole shop: margin when known for every repeat customer, else amount.",
+        nullable=False,
+        values=["margin", "amount"],
+    )
     clv_potential_tier = text(
         "High: repeated, and among the top by monetary_value; Low: never repeated, or among the bottom.",
         nullable=False,
@@ -40,10 +45,12 @@ def customer_clv_inputs(customer_orders: pl.LazyFrame, settings: Customer) -> pl
 
     Tier bounds are quantiles of monetary_value among the customers who repeated; both bounds belong to the outer tiers.
     """
-    known = pl.col("purchase_margin").is_not_null()
-    total = pl.when(known).then("purchase_margin").otherwise("purchase_amount").cast(pl.Float64)
-    first = pl.when(known).then("first_day_margin").otherwise("first_day_amount").cast(pl.Float64)
     days = pl.col("purchase_days")
+    # Those whose value is ranked: one unknown margin among them, or nobody at all, and the basis is the amount.
+    valued = customer_orders if settings.clv_inputs.include_first else customer_orders.filter(days > 1)
+    n, n_known = valued.select(pl.len(), pl.col("purchase_margin").count().alias("known")).collect().row(0)
+    basis = "margin" if n == n_known > 0 else "amount"
+    total, first = pl.col(f"purchase_{basis}").cast(pl.Float64), pl.col(f"first_day_{basis}").cast(pl.Float64)
     if settings.clv_inputs.include_first:
         value = total / days
     else:
@@ -54,7 +61,7 @@ def customer_clv_inputs(customer_orders: pl.LazyFrame, settings: Customer) -> pl
         (pl.col("last_purchase_date") - pl.col("first_purchase_date")).dt.total_days().alias("recency"),
         pl.col("tenure_days").alias("T"),
         value.round(4).cast(pl.Decimal(18, 4)).alias("monetary_value"),
-        pl.when(known).then(pl.lit("margin")).otherwise(pl.lit("amount")).alias("monetary_basis"),
+        pl.lit(basis).alias("monetary_basis"),
         (pl.col("recency_days") >= settings.churn.window_days).alias("churned"),
         "recency_days",
     ).collect()
@@ -68,6 +75,7 @@ def _with_tier(frame: pl.DataFrame, settings: Customer) -> pl.DataFrame:
     low_share, high_share = settings.clv_inputs.low_share, settings.clv_inputs.high_share
     low, high = quantiles(repeated, [low_share, 1 - high_share]).tolist() if repeated.size else (0.0, 0.0)
     value, never = pl.col("monetary_value").cast(pl.Float64), pl.col("frequency") == 0
+    basis = pl.col("monetary_basis")
     shown = pl.col("monetary_value").round(2).cast(pl.Decimal(18, 2))
     tier = (
         pl.when(never).then(pl.lit("Low"))
@@ -78,9 +86,9 @@ def _with_tier(frame: pl.DataFrame, settings: Customer) -> pl.DataFrame:
     top, bottom = f"{high:.2f} (top {high_share:.0%} of repeat customers)", f"{low:.2f} (bottom {low_share:.0%})"
     explanations = (
         pl.when(never).then(pl.lit("frequency 0: never bought on another day"))
-        .when(value >= high).then(pl.format("monetary_value {}: at least " + top, shown))
-        .when(value <= low).then(pl.format("monetary_value {}: at most " + bottom + " of repeat customers", shown))
-        .otherwise(pl.format("monetary_value {}: between " + bottom + " and " + top, shown))
+        .when(value >= high).then(pl.format("monetary_value {} ({}): at least " + top, shown, basis))
+        .when(value <= low).then(pl.format("monetary_value {} ({}): at most " + bottom + " of repeat customers", shown, basis))
+        .otherwise(pl.format("monetary_value {} ({}): between " + bottom + " and " + top, shown, basis))
     )  # fmt: skip
     days = pl.when(pl.col("frequency") == 1).then(pl.lit("day")).otherwise(pl.lit("days"))
     habit = (

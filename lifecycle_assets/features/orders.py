@@ -11,10 +11,7 @@ import datetime as dt
 import dataframely as dy
 
 from lifecycle_assets.contracts import as_of_column, count, date, flag, key, money, shop_key, table, text
-from lifecycle_assets.settings import Customer
 from lifecycle_assets.sql import Sql, load
-
-FIRST_DAY = dt.date(1900, 1, 1)
 
 
 @table("features.orders")
@@ -36,16 +33,7 @@ class Orders(dy.Schema):
     country = text("Country of the order; the first in the alphabet where its lines differ.")
 
 
-def orders(shop: str, as_of: dt.date, settings: Customer) -> Sql:
-    """The orders of each known customer up to `as_of`, within the observation window: a statement for Orders."""
-    since = window_start(as_of, settings.window_months)
-    return load("lifecycle_assets.features", "orders", shop=shop, as_of=as_of, since=since)
-
-
-def window_start(as_of: dt.date, months: int | None) -> dt.date:
-    """First day of the observation window: the day after the same day `months` months before; without months, ever."""
-    if months is None:
-        return FIRST_DAY
-    year, month = divmod(as_of.year * 12 + as_of.month - 1 - months, 12)
-    last_of_month = (dt.date(year + (month == 11), (month + 1) % 12 + 1, 1) - dt.timedelta(days=1)).day
-    return dt.date(year, month + 1, min(as_of.day, last_of_month)) + dt.timedelta(days=1)
+def orders(shop: str, as_of: dt.date) -> Sql:
+    """The orders of each known customer up to `as_of`, all history whatever the observation window: a statement for
+    Orders."""
+    return load("lifecycle_assets.features", "orders", shop=shop, as_of=as_of)

@@ -24,8 +24,8 @@ class CustomerRfm(PerCustomer):
     """How recently, how often and for how much each customer bought, scored among the shop's customers."""
 
     recency_days = count("as_of - last purchase.", "days")
-    frequency = count("Purchases.", "orders", minimum=1)
-    monetary_total = money("Sum of all order amounts, returns taken off.")
+    frequency = count("Purchases in the observation window.", "orders")
+    monetary_total = money("Sum of the order amounts in the observation window, returns taken off.")
     recency_score = count("1 .. bins; the highest bought last.", "score", minimum=1, maximum=10)
     frequency_score = count("1 .. bins; the highest bought most often.", "score", minimum=1, maximum=10)
     monetary_score = count("1 .. bins; the highest spent most.", "score", minimum=1, maximum=10)
@@ -158,6 +158,8 @@ def _interpretation(bins: int) -> pl.Expr:
         )
     )  # fmt: skip
     total = pl.col("monetary_total").round(2).cast(pl.Decimal(18, 2))
-    return pl.format("{}: bought {} for {} in total, last {}; {}.", "rfm_tier", times, total, last, balance).alias(
-        "interpretation"
-    )
+    bought = (
+        pl.when(frequency == 0).then(pl.lit("no purchase in the observation window"))
+        .otherwise(pl.format("bought {} for {} in total", times, total))
+    )  # fmt: skip
+    return pl.format("{}: {}, last {}; {}.", "rfm_tier", bought, last, balance).alias("interpretation")

@@ -1,16 +1,18 @@
 """In which stage of its life is each customer, since when, and what came before?
 
-    new       one purchase so far, made within the last new_days
+    new       one order so far, placed within the last new_days
     active    within the customer's own rhythm
     at_risk   at_risk_factor times the expected gap has passed since the last purchase
     lapsed    lapsed_factor times has passed
-    won_back  bought again, within the last won_back_days, after having been lapsed
+    won_back  bought again within the last won_back_days, having been lapsed on the day before
 
-The first of new, lapsed, at_risk, won_back, active that holds is the stage. The expected gap is the median of the
-customer's gaps between purchases, shrunk to the shop's median gap in proportion to how few they are:
-(n * own + prior * shop) / (n + prior). It is taken at the customer's last purchase from what was known on that day, so
-that a stage once shown is not rewritten by what others buy later; only a changed history (a refund) re-derives it.
-Before the shop has seen a second purchase by anyone no gap is expected: nobody is at risk, and a customer lapses after
+The first of new, lapsed, at_risk, won_back, active that holds is the stage. A day is one occasion: gaps are days between
+distinct purchase days, the customer's and the shop's alike, so that several orders on one day are no gaps of 0. The
+expected gap is the median of the customer's gaps, shrunk to the shop's median gap in proportion to how few they are:
+(n * own + prior * shop) / (n + prior). The stage on a day uses what was known on that day, gaps that had ended by then: a
+stage once shown is not rewritten by what others buy later, and a stage may move without a purchase when the shop's rhythm
+is re-estimated (a young shop has seen only short gaps end). A changed history (a refund) re-derives it.
+Before the shop has seen anyone come back on another day no gap is expected: nobody is at risk, and a customer lapses after
 winback_max_days, unless at_risk_days or lapsed_days say otherwise.
 """
 
@@ -37,7 +39,7 @@ class LifecycleStage(PerCustomer):
     previous_stage = text("Stage before; null when there was none.", values=STAGES)
     recency_days = count("as_of - last purchase.", "days")
     expected_gap_days = number(
-        "Expected days between purchases; null while the shop has seen no second purchase.",
+        "Expected days between purchase days; null while nobody of the shop has come back on another day.",
         "days",
         nullable=True,
         minimum=0,
@@ -116,22 +118,28 @@ class _Lives(NamedTuple):
 
 
 def _live(orders: pl.LazyFrame, as_of: dt.date, settings: Stage) -> _Lives | None:
-    purchases = (
+    purchase_days = (
         orders.filter(pl.col("is_purchase") & (pl.col("order_date") <= as_of))
         .select("customer_id", "order_date")
         .sort("customer_id", "order_date")
+        .with_columns(one_order=pl.any_horizontal(pl.all().ne_missing(pl.all().shift(-1))))
+        .filter(
+            pl.any_horizontal(
+                pl.col("customer_id", "order_date").ne_missing(pl.col("customer_id", "order_date").shift())
+            )
+        )
         .collect()
     )
-    if purchases.is_empty():
+    if purchase_days.is_empty():
         return None
     # Numba takes a third of a second to import and most processes never derive a stage.
     from lifecycle_assets.features import stage_kernel
 
-    dates = purchases["order_date"].to_physical().to_numpy()
+    dates = purchase_days["order_date"].to_physical().to_numpy()
     first_date = EPOCH + dt.timedelta(days=int(dates.min()))
     today = (as_of - first_date).days
     days = dates - dates.min()
-    is_first = purchases["customer_id"].ne_missing(purchases["customer_id"].shift(1)).to_numpy()
+    is_first = purchase_days["customer_id"].ne_missing(purchase_days["customer_id"].shift(1)).to_numpy()
     firsts = np.flatnonzero(is_first)
     starts = np.append(firsts, days.size)
 
@@ -140,14 +148,17 @@ def _live(orders: pl.LazyFrame, as_of: dt.date, settings: Stage) -> _Lives | Non
     by_end = np.argsort(ends, kind="stable")
     longest = int(gaps.max(initial=0))
     shop_median = stage_kernel.medians_by_day(ends[by_end], gaps[by_end], today, longest)
+    # The shop's median moves on few days: the days from which each of its values holds, and the day after the last.
+    steps = np.flatnonzero(pl.Series(shop_median).ne_missing(pl.Series(shop_median).shift()).to_numpy())
 
     risk_at_most = stage_kernel.NEVER if settings.at_risk_days is None else settings.at_risk_days
     lapse_at_most = stage_kernel.NEVER if settings.lapsed_days is None else settings.lapsed_days
     who, stage, since, last, expected, at_risk_after, lapsed_after = stage_kernel.stages(
         starts,
         days,
-        shop_median,
-        today,
+        purchase_days["one_order"].to_numpy()[firsts],
+        shop_median[steps],
+        np.append(steps, today + 1),
         longest,
         settings.gap_prior_orders,
         (settings.at_risk_factor, settings.lapsed_factor),
@@ -157,7 +168,7 @@ def _live(orders: pl.LazyFrame, as_of: dt.date, settings: Stage) -> _Lives | Non
         settings.winback_max_days,
     )
     return _Lives(
-        purchases["customer_id"].gather(firsts),
+        purchase_days["customer_id"].gather(firsts),
         first_date,
         today,
         days[starts[1:] - 1],

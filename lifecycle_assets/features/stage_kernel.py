@@ -60,9 +60,22 @@ def medians_by_day(ends: np.ndarray, gaps: np.ndarray, last_day: int, longest: i
 
 @njit(cache=True)
 def _whole_days(expected: float, factor: float, at_most: int, unknown: int) -> int:
-    """After how many whole days the factor times the expected gap is exceeded. Nine decimals: 3 * 3.3333 is 10."""
-    days = unknown if np.isnan(expected) else int(np.floor(np.round(factor * expected, 9)))
+    """After how many whole days the factor times the expected gap is exceeded. Nine decimals: 3 * 3.3333333333 is 10."""
+    days = unknown if np.isnan(expected) else int(factor * expected + 5e-10)
     return min(days, at_most)
+
+
+@njit(cache=True)
+def _with_room(
+    who: np.ndarray, stage: np.ndarray, since: np.ndarray, n: int, more: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The intervals, with room for `more` after the first `n`."""
+    if n + more <= who.size:
+        return who, stage, since
+    size = 2 * who.size + more
+    larger = np.empty(size, np.int32), np.empty(size, np.int8), np.empty(size, np.int32)
+    larger[0][:n], larger[1][:n], larger[2][:n] = who[:n], stage[:n], since[:n]
+    return larger
 
 
 @njit(cache=True)
@@ -75,7 +88,7 @@ def _push(who: np.ndarray, stage: np.ndarray, since: np.ndarray, n: int, custome
 
 
 @njit(cache=True)
-def _after_purchase(
+def _after_new(
     who: np.ndarray,
     stage: np.ndarray,
     since: np.ndarray,
@@ -87,7 +100,7 @@ def _after_purchase(
     at_risk_from: int,
     lapsed_from: int,
 ) -> int:
-    """The stages of the days `begin` .. `until` between a purchase and the next; returns the number of intervals."""
+    """The stages of the days `begin` .. `until` when new is over; returns the number of intervals."""
     if begin <= min(until, won_back_until) and begin < at_risk_from:
         n = _push(who, stage, since, n, customer, WON_BACK, begin)
         begin = won_back_until + 1
@@ -104,8 +117,9 @@ def _after_purchase(
 def stages(
     starts: np.ndarray,
     days: np.ndarray,
+    one_order: np.ndarray,
     shop_median: np.ndarray,
-    today: int,
+    step_starts: np.ndarray,
     longest: int,
     prior: float,
     factors: tuple[float, float],
@@ -114,14 +128,21 @@ def stages(
     won_back_days: int,
     cold_days: int,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Every customer's stages from their first purchase to `today`.
+    """Every customer's stages from their first purchase to the last day.
 
-    Customer c's purchases are on `days[starts[c]:starts[c + 1]]`, ascending. Returns per interval: customer, stage, first
-    day (an interval ends where the customer's next begins); per customer: number of their last interval, expected gap
-    (nan if unknown), whole days after which they are at risk and lapsed.
+    Customer c bought on `days[starts[c]:starts[c + 1]]`, each day once, ascending; `one_order[c]` says that
+    they placed a single order on the first of them, so that they begin as new. `shop_median[s]` holds from day
+    `step_starts[s]` until the day before `step_starts[s + 1]`; the first start is day 0, one more start is the day after the
+    last. Returns per interval: customer, stage, first day (an interval ends where the customer's next begins); per
+    customer, as of the last day: number of their last interval, expected gap (nan if unknown), whole days after which they
+    are at risk and lapsed.
     """
-    n_customers = starts.size - 1
-    # At most four stages per purchase; memory that is never written is never taken.
+    n_customers, n_steps = starts.size - 1, step_starts.size - 1
+    end_of_days = step_starts[n_steps]
+    step_of_day = np.empty(end_of_days, np.int32)
+    for step in range(n_steps):
+        step_of_day[step_starts[step] : step_starts[step + 1]] = step
+    # Four stages follow a purchase while the shop's median stands; memory that is never written is never taken.
     who = np.empty(4 * days.size, np.int32)
     stage = np.empty(4 * days.size, np.int8)
     since = np.empty(4 * days.size, np.int32)
@@ -133,32 +154,37 @@ def stages(
     n = 0
     for c in range(n_customers):
         first, end = starts[c], starts[c + 1]
-        lapsed_from = NEVER
-        won_back_on = -NEVER
+        won_back_until = -NEVER
+        new_until = days[first] + new_days if one_order[c] else -NEVER
+        own = 0.0
         expected, risk, lapse = np.nan, NEVER, NEVER
         for i in range(first, end):
             day = days[i]
+            next_day = days[i + 1] if i + 1 < end else end_of_days
+            steps = range(step_of_day[day], step_of_day[next_day - 1] + 1)
+            who, stage, since = _with_room(who, stage, since, n, 4 * len(steps) + 1)
             gaps = i - first
-            expected = shop_median[day]
             if gaps:
                 _add(tree, day - days[i - 1], 1)
-                expected = (gaps * _median(tree, gaps) + prior * expected) / (gaps + prior)
-                if lapsed_from < day:
-                    won_back_on = day
-            lapse = _whole_days(expected, factors[1], at_most[1], cold_days)
-            risk = min(_whole_days(expected, factors[0], at_most[0], NEVER), lapse)
-            until = days[i + 1] - 1 if i + 1 < end else today
-            begin = day
-            if gaps == 0:
-                begin = day + new_days + 1
-            lapsed_from = max(day + lapse + 1, begin)
-            if until < day:
-                continue  # another purchase on the same day decides
-            if gaps == 0:
+                own = gaps * _median(tree, gaps)
+                new_until = -NEVER
+                if stage[n - 1] == LAPSED:
+                    won_back_until = day + won_back_days
+            elif one_order[c]:
                 n = _push(who, stage, since, n, c, NEW, day)
-            at_risk_from = max(day + risk + 1, begin)
-            won_back_until = won_back_on + won_back_days
-            n = _after_purchase(who, stage, since, n, c, begin, until, won_back_until, at_risk_from, lapsed_from)
+            for step in steps:
+                expected = shop_median[step]
+                if gaps:
+                    expected = (own + prior * expected) / (gaps + prior)
+                lapse = _whole_days(expected, factors[1], at_most[1], cold_days)
+                risk = min(_whole_days(expected, factors[0], at_most[0], NEVER), lapse)
+                begin = max(day, step_starts[step], new_until + 1)
+                until = min(next_day, step_starts[step + 1]) - 1
+                at_risk_from, lapsed_from = max(day + risk + 1, begin), max(day + lapse + 1, begin)
+                now = stage[n - 1] if n and who[n - 1] == c else NEW
+                if (now == ACTIVE and until < at_risk_from) or (now == LAPSED and lapsed_from <= begin):
+                    continue  # nothing moves, as in most steps; asking first halves the time
+                n = _after_new(who, stage, since, n, c, begin, until, won_back_until, at_risk_from, lapsed_from)
         for i in range(first + 1, end):
             _add(tree, days[i] - days[i - 1], -1)
         last[c], gap_expected[c], risk_after[c], lapse_after[c] = n - 1, expected, risk, lapse

@@ -47,6 +47,8 @@ def _raw_table(contract: Contract) -> dg.AssetsDefinition:
                     "rows left out on purpose": done.number("rows_left_out"),
                 }
             )
+        if done.rows_cautious:
+            context.add_output_metadata({"opt-outs read with caution": done.rows_cautious})
         return Staged(staged)
 
     return raw_table

@@ -14,7 +14,7 @@ import polars as pl
 
 from lifecycle_assets.contracts import Contract
 from lifecycle_assets.errors import LifecycleError
-from lifecycle_assets.inputs import ingest
+from lifecycle_assets.inputs import ingest, mapping
 from lifecycle_assets.inputs.contracts import OrderLines
 from lifecycle_assets.inputs.feed import Source
 from lifecycle_assets.inputs.ingest import Ingested
@@ -58,6 +58,8 @@ def problems(
         if done.source is not None:
             used.add(done.source)
             found += _told(contract, done, night)
+            if contract is OrderLines:
+                found += _assumed(source, night)
     for name in source.names():
         feed = source.find(name)
         if feed is not None and not any(feed.origin in origin for origin in used) and not _failed(found):
@@ -72,6 +74,12 @@ def _told(contract: Contract, done: Ingested, night: Night) -> list[Problem]:
     found = [Problem("info", table, f"{done.source}: {read} rows read, {kept} kept." + _particulars(contract, done))]
     if read and not kept:
         found.append(Problem("warning", table, f"none of the {read} rows would be kept."))
+    if done.rows_cautious:
+        text = (
+            f"{done.rows_cautious} opt-outs have a channel or a date that cannot be right; they count, on all channels or as "
+            "made already. Correct them in the export."
+        )
+        found.append(Problem("warning", table, text))
     aside = pl.read_parquet(done.quarantine, columns=["column", "rule", "message", "row_number"], glob=False)
     grouped = aside.group_by("column", "rule", "message").agg(pl.len().alias("rows"), pl.col("row_number").min())
     for _, rule, message, rows, first in grouped.sort("rows", "message", descending=[True, False]).iter_rows():
@@ -101,6 +109,26 @@ def _particulars(contract: Contract, done: Ingested) -> str:
         f" {counts['guests']} without a customer, {counts['returns']} with a negative quantity, "
         f"from {counts['first']} to {counts['last']}."
     )
+
+
+def _assumed(source: Source, night: Night) -> list[Problem]:
+    """What order lines cannot do without in practice and no column is mapped to."""
+    feed = ingest.find(OrderLines, source, night)
+    if feed is None:
+        return []
+    plan = mapping.plan(OrderLines, ingest.recipe_of(OrderLines, night), feed)
+    given = {*plan.taken, *plan.recipe.constants, *plan.recipe.supplies}
+    unused = f" Columns not used: {', '.join(plan.others)}." if plan.others else ""
+    missing = {
+        "customer_id": "every line counts as a guest's, and there are no customers to decide about",
+        "quantity": "one unit per line is assumed",
+        "product_id": "products, recommendations and diversity stay empty",
+    }
+    return [
+        Problem("warning", "order_lines", f"no column is mapped to {column}: {then}.{unused}")
+        for column, then in missing.items()
+        if column not in given
+    ]
 
 
 def _late(done: Ingested, night: Night) -> list[Problem]:

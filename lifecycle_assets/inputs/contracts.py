@@ -102,13 +102,14 @@ class Customers(dy.Schema):
 
 @table("raw.consents", needs=("raw.consents",))
 class Consents(dy.Schema):
-    """Consent events; the latest per customer and channel beats the flags of customers."""
+    """Consent events; the latest per customer and channel beats the flags of customers; of two at the same moment, the
+    withdrawal. A withdrawal whose moment cannot be read counts as of the last moment of as_of."""
 
     shop_id = shop_key()
     as_of = as_of_column()
     customer_id = key("The customer.")
     channel = dy.String(primary_key=True, check=lambda c: c.is_in(CHANNELS), description="The channel.")
-    granted = flag("True: given, false: withdrawn.")
+    granted = dy.Bool(primary_key=True, description="True: given, false: withdrawn.")
     occurred_at = dy.Datetime(
         primary_key=True, time_zone="UTC", min=EARLIEST, description="When.", metadata={"unit": "UTC", "event": True}
     )
@@ -117,17 +118,22 @@ class Consents(dy.Schema):
 
 @table("raw.suppressions", needs=("raw.suppressions",))
 class Suppressions(dy.Schema):
-    """Who must not be contacted, by customer or by hashed e-mail address, on one channel or on all."""
+    """Who must not be contacted, by customer or by hashed e-mail address, on one channel or on all. A channel that is not
+    known becomes `all`, so that the person stays suppressed."""
 
     shop_id = shop_key(unique=False)
     as_of = as_of_column(unique=False)
     customer_id = text("The customer.")
-    email_sha256 = text("SHA-256 of the trimmed, lower-cased e-mail address, in hex.")
+    email_sha256 = dy.String(
+        nullable=True,
+        regex="^[0-9a-f]{64}$",
+        description="SHA-256 of the trimmed, lower-cased e-mail address, in hex; a plain address is hashed when it is read.",
+    )
     channel = dy.String(
         check=lambda c: c.is_in([*CHANNELS, "all"]), description="A channel or `all`.", metadata={"default": "all"}
     )
     reason = text("Why.")
-    since = _at("Since when.", nullable=True)
+    since = _at("Since when; null: ever since, also for what cannot be read or lies in the future.", nullable=True)
 
     @dy.rule()
     def someone(cls) -> pl.Expr:  # noqa: N805
@@ -141,7 +147,7 @@ class ErasureRequests(dy.Schema):
     shop_id = shop_key()
     as_of = as_of_column()
     customer_id = key("The customer.")
-    requested_at = _at("When.")
+    requested_at = _at("When; null where not stated, not readable or in the future: the request stands.", nullable=True)
 
 
 @table("raw.identities", needs=("raw.identities",))

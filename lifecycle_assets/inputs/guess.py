@@ -1,8 +1,8 @@
 """A first configuration for a shop, told from what its input looks like.
 
 A known export is recognised by its columns. Otherwise tables are told by their names and columns by theirs - the usual
-words for them in English, Spanish and Portuguese - and, where a required column goes by no known name, by the shape of
-its values.
+words for them in English, Spanish, Portuguese, German and French - and, where a required column goes by no known name,
+by the shape of its values.
 Every line of the result says why it is there, so that a person can correct it; nothing is hidden behind the guess.
 """
 
@@ -59,51 +59,128 @@ _SYNONYMS: dict[str, tuple[str, ...]] = {
     "order_id": _words(
         "order orderid ordernumber orderno invoice invoiceno invoicenumber invoiceid basketid transactionid "
         "receipt receiptid ticket pedido idpedido pedidoid numeropedido numerodepedido factura numerofactura "
-        "fatura numerodopedido ordernr codigopedido nopedido npedido nodopedido nofactura ordernum"
+        "fatura numerodopedido ordernr codigopedido nopedido npedido nodopedido nofactura ordernum "
+        "bestellnummer bestellnr bestellid bestellung auftragsnummer auftragsnr auftrag rechnungsnummer "
+        "rechnungsnr belegnummer belegnr commande numerocommande numerodecommande ncommande nocommande "
+        "ndecommande nodecommande idcommande commandeid referencecommande facture numerofacture "
+        "numerodefacture nfacture nofacture"
     ),
     "customer_id": _words(
         "customer customerid customerno customernumber client clientid userid user buyerid memberid "
-        "householdid cliente idcliente clienteid codigocliente numerocliente comprador"
+        "householdid codcliente codigodecliente cliente idcliente clienteid codigocliente numerocliente "
+        "comprador kunde kundennummer kundennr kundenid kundenkennung kaufer kaeufer idclient numeroclient "
+        "nclient noclient codeclient acheteur"
     ),
     "ordered_at": _words(
         "orderdate orderedat date datetime createdat created purchasedate invoicedate timestamp "
         "transactiondate orderdatetime purchasedat fecha fechapedido fechadepedido fechadecompra fechacompra "
-        "data datapedido datadopedido datacompra datadacompra fechahora datahora"
+        "data datapedido datadopedido datacompra datadacompra fechahora datahora datum bestelldatum kaufdatum "
+        "auftragsdatum rechnungsdatum belegdatum bestelltam zeitstempel datecommande datedecommande dateachat "
+        "datedachat datefacture datedefacture datevente datedevente dateheure horodatage"
     ),
     "product_id": _words(
         "product productid sku stockcode itemid item articleid productcode upc ean producto idproducto "
-        "productoid codigoproducto articulo referencia produto idproduto codigoproduto"
+        "productoid codigoproducto articulo referencia produto idproduto codigoproduto artikel artikelnummer "
+        "artikelnr artikelid produkt produktnummer produktnr produktid article produit idproduit produitid "
+        "codeproduit codearticle idarticle refproduit refarticle referenceproduit referencearticle reference"
     ),
-    "quantity": _words("qty quantity units count cantidad unidades quantidade qtd qtde"),
+    "quantity": _words(
+        "qty quantity units count cantidad unidades uds ud quantidade qtd qtde menge anzahl stuck stueck stuckzahl "
+        "stueckzahl bestellmenge quantite qte quantitecommandee"
+    ),
     "unit_price": _words(
         "price unitprice itemprice priceperunit precio preciounitario preciounidad preco precounitario "
-        "valorunitario pvp"
+        "valorunitario pvp preis stuckpreis stueckpreis einzelpreis verkaufspreis artikelpreis prix "
+        "prixunitaire prixunitairettc prixunitaireht prixdevente prixvente pu"
     ),
-    "discount_amount": _words("discount discountamount linediscount descuento desconto"),
-    "unit_cost": _words("cost unitcost cogs coste costo custo costeunitario costounitario custounitario"),
-    "category": _words("category productcategory department categoria departamento familia"),
-    "status": _words("status orderstatus state estado situacao estadopedido"),
-    "sales_channel": _words("channel saleschannel source canal canalventa canaldeventa canaldevenda"),
-    "country": _words("country countrycode shippingcountry pais"),
-    "currency": _words("currency currencycode moneda divisa moeda"),
-    "coupon_code": _words("coupon couponcode discountcode promocode cupon cupom"),
-    "line_id": _words("lineid orderlineid orderitemid lineitemid idlinea idlinha"),
-    "email": _words("email emailaddress mail correo correoelectronico"),
-    "phone": _words("phone phonenumber mobile telefono movil telefone celular"),
-    "first_name": _words("firstname givenname nombre nome primeironome"),
-    "birth_date": _words("birthdate birthday dateofbirth dob fechanacimiento fechadenacimiento datanascimento"),
-    "created_at": _words("createdat signupdate registeredat fechaalta fechaderegistro datacadastro"),
-    "name": _words("name title productname description nombre nome descripcion descricao"),
-    "brand": _words("brand vendor marca"),
-    "inventory_level": _words("stock inventory onhand existencias estoque"),
+    "price": _words(
+        "unitprice listprice precio preciounitario preco precounitario pvp preis stuckpreis stueckpreis "
+        "einzelpreis verkaufspreis listenpreis prix prixunitaire prixdevente prixvente prixttc prixpublic"
+    ),
+    "discount_amount": _words(
+        "discount discountamount linediscount descuento dto dcto desconto rabatt rabattbetrag nachlass preisnachlass "
+        "remise montantremise montantdelaremise rabais reduction"
+    ),
+    "unit_cost": _words(
+        "cost unitcost cogs coste costo custo costeunitario costounitario custounitario einkaufspreis "
+        "einstandspreis stuckkosten stueckkosten selbstkosten kosten cout coutunitaire prixachat prixdachat "
+        "prixderevient"
+    ),
+    "category": _words(
+        "category productcategory department categoria departamento familia kategorie produktkategorie "
+        "warengruppe abteilung categorie categorieproduit rayon famille"
+    ),
+    "status": _words(
+        "status orderstatus state estado situacao estadopedido bestellstatus auftragsstatus zustand statut "
+        "statutcommande statutdelacommande etat etatcommande"
+    ),
+    "sales_channel": _words(
+        "channel saleschannel source canal canalventa canaldeventa canaldevenda kanal verkaufskanal "
+        "vertriebskanal canaldevente canalvente"
+    ),
+    "country": _words(
+        "country countrycode shippingcountry pais land lieferland rechnungsland landercode laendercode pays "
+        "codepays paysdelivraison"
+    ),
+    "currency": _words("currency currencycode moneda divisa moeda wahrung waehrung devise monnaie"),
+    "coupon_code": _words(
+        "coupon couponcode discountcode promocode cupon cupom gutschein gutscheincode rabattcode aktionscode "
+        "codepromo codepromotionnel codereduction bondereduction"
+    ),
+    "line_id": _words(
+        "lineid orderlineid orderitemid lineitemid idlinea idlinha positionsid zeilenid bestellpositionsid "
+        "idligne idlignecommande"
+    ),
+    "email": _words(
+        "email emailaddress mail correo correoelectronico emailadresse mailadresse adresseemail adressemail courriel"
+    ),
+    "phone": _words(
+        "phone phonenumber mobile telefono movil telefone celular telefon telefonnummer handy handynummer "
+        "mobilnummer telephone numerotelephone numerodetelephone portable"
+    ),
+    "consent_email": _words(
+        "acceptsmarketing marketingoptin emailoptin optin newsletter aceptapublicidad aceptamarketing boletin "
+        "aceitamarketing werbeeinwilligung newsletteranmeldung accepteemails optinemail"
+    ),
+    "locale": _words("language lang idioma lengua lingua sprache langue"),
+    "channel": _words("canal kanal"),
+    "reason": _words("motivo razon motif grund"),
+    "since": _words("desde depuis seit"),
+    "first_name": _words("firstname givenname nombre nome primeironome vorname prenom"),
+    "birth_date": _words(
+        "birthdate birthday dateofbirth dob fechanacimiento fechadenacimiento datanascimento geburtsdatum "
+        "geburtstag datenaissance datedenaissance"
+    ),
+    "created_at": _words(
+        "createdat signupdate registeredat fechaalta fechadealta fechaderegistro datacadastro erstelltam angelegtam "
+        "registriertam registrierungsdatum kundeseit datecreation datedecreation dateinscription "
+        "datedinscription"
+    ),
+    "name": _words(
+        "name title productname description nombre nome descripcion descricao bezeichnung artikelname "
+        "artikelbezeichnung produktname produktbezeichnung beschreibung nom nomproduit nomduproduit "
+        "designation libelle"
+    ),
+    "brand": _words("brand vendor marca marke hersteller marque fabricant"),
+    "inventory_level": _words(
+        "stock inventory onhand existencias estoque bestand lagerbestand lager stockdisponible quantiteenstock"
+    ),
 }
-_TOTALS = _words("total amount linetotal ordertotal revenue sales totalprice importe monto valor valortotal")
+_TOTALS = _words(
+    "total amount linetotal ordertotal revenue sales totalprice importe monto valor valortotal "
+    "summe gesamt gesamtsumme gesamtpreis gesamtbetrag betrag umsatz montant montanttotal prixtotal totalttc totalht"
+)
 _TABLES: dict[str, tuple[str, ...]] = {
     "order_lines": _words(
-        "orderlines orders orderitems lineitems sales transactions invoices pedidos ventas vendas facturas"
+        "orderlines orders orderitems lineitems sales transactions invoices pedidos ventas vendas facturas "
+        "bestellungen bestellpositionen auftrage auftraege verkaufe verkaeufe rechnungen commandes lignesdecommande ventes "
+        "factures"
     ),
-    "customers": _words("customers clients users members clientes usuarios"),
-    "products": _words("products items catalog catalogue productos produtos articulos catalogo"),
+    "suppressions": _words("suppressions suppressionlist unsubscribes optouts bajas exclusiones robinson sperrliste"),
+    "customers": _words("customers clients users members clientes usuarios kunden kundenliste"),
+    "products": _words(
+        "products items catalog catalogue productos produtos articulos catalogo artikel produkte katalog produits articles"
+    ),
 }
 
 
@@ -321,7 +398,7 @@ def _country_code(value: str) -> str | None:
 
     if len(value) == 2 and value.upper() in Locale("en").territories:
         return value.upper()
-    for language in ("en", "es", "pt"):
+    for language in ("en", "es", "pt", "de", "fr"):
         for code, name in Locale(language).territories.items():
             if name.lower() == value.lower() and len(code) == 2 and code.isalpha():
                 return str(code)
@@ -408,6 +485,10 @@ def _as_of_lines(source: Source, shop: Shop, today: dt.date, folder: Path) -> li
     except LifecycleError as error:
         return [f"# The order lines cannot be read like this yet: {line}" for line in str(error).splitlines()]
     last_at: dt.datetime | None = read["last_at"][0]
+    if last_at is None and read["rows_read"][0]:
+        return [
+            f"# None of the {read['rows_read'][0]} order lines can be read like this yet; lifecycle check says why."
+        ]
     if last_at is None:
         return ["# The input has no order lines yet."]
     last = last_at.astimezone(zoneinfo.ZoneInfo(shop.timezone)).date()

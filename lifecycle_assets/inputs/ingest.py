@@ -11,6 +11,7 @@ decimals and rounded once, half away from zero, to 4.
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ import pyarrow.parquet as pq
 
 from lifecycle_assets.contracts import Contract
 from lifecycle_assets.errors import ContractError, InputNotReadyError
-from lifecycle_assets.inputs import mapping, parsing, quarantine
+from lifecycle_assets.inputs import mapping, optouts, parsing, quarantine
 from lifecycle_assets.inputs.contracts import InputReads, OrderLines, Quarantine
 from lifecycle_assets.inputs.feed import Batch, DerivedFeed, Feed, Source
 from lifecycle_assets.inputs.formats import format_of
@@ -30,7 +31,6 @@ from lifecycle_assets.night import Night
 from lifecycle_assets.settings import TableMapping
 
 ATTEMPTS = 3
-FUTURE_DAYS = 1
 ROW_GROUP = 122_880
 REST = {"raw.customers": "attributes", "raw.survey_responses": "groups"}
 """Tables whose further columns are kept, as a JSON object, and in which column."""
@@ -40,12 +40,16 @@ _EXACT = pl.Decimal(38, 15)
 
 @dataclass(frozen=True)
 class Ingested:
-    """What came of one input: two staged files, the table's and the quarantine's, and the row about the reading."""
+    """What came of one input: two staged files, the table's and the quarantine's, and the row about the reading.
+
+    `rows_cautious` counts the rows kept whose opt-out could not be read in full and was taken in the cautious way.
+    """
 
     table: Path
     quarantine: Path
     read: pl.DataFrame
     source: str | None
+    rows_cautious: int = 0
 
     def number(self, column: str) -> int:
         return int(self.read[column][0])
@@ -59,6 +63,7 @@ class _Pass:
     counts: Counts = field(default_factory=Counts)
     rows_read: int = 0
     rows_kept: int = 0
+    rows_cautious: int = 0
 
 
 def ingest(contract: Contract, source: Source, night: Night, folder: Path) -> Ingested:
@@ -101,7 +106,9 @@ def find(contract: Contract, source: Source, night: Night) -> Feed | None:
             return None
         parts[name] = part
     before = [part.fingerprint() for part in parts.values()]
-    frame = recipe.build(lambda name: parts[name].scan()).collect(engine="streaming")
+    frames = cache(lambda name: parts[name].scan())
+    scan = mapping.Scan(frames, lambda: _ordered_at(parts["order_lines"], frames("order_lines"), night))
+    frame = recipe.build(scan).collect(engine="streaming")
     if [part.fingerprint() for part in parts.values()] != before:
         raise InputNotReadyError(f"{source.origin}: changed while it was read. Try again when it has been written.")
     origin = ", ".join(part.origin for part in parts.values())
@@ -113,6 +120,19 @@ def recipe_of(contract: Contract, night: Night) -> mapping.Recipe:
     chosen = night.settings.mapping
     recipe = format_of(chosen.preset).tables.get(contract.table, mapping.Recipe(names=(contract.table,)))
     return mapping.corrected(contract, recipe, chosen.tables.get(contract.table, TableMapping()))
+
+
+def _ordered_at(feed: Feed, rows: pl.LazyFrame, night: Night) -> pl.Series:
+    """The moments of the order lines' export, in its own order, under the reading that all its dates speak for."""
+    plan = mapping.plan(OrderLines, recipe_of(OrderLines, night), feed)
+    dates = {name: dtype for name, dtype in plan.dtypes.items() if dtype.is_temporal()}
+    # A date that the shop's mapping fixes is the same in every row.
+    columns = {name: pl.col(plan.taken[name]) if name in plan.taken else pl.lit(None) for name in dates}
+    texts = rows.select(**columns).collect()
+    tallies = {name: parsing.tally(texts[name], dtype) for name, dtype in dates.items()}
+    reading = parsing.decide(tallies, dates, plan.recipe.asked, night.settings.country)
+    zone = plan.recipe.timezone or night.settings.timezone
+    return parsing.parse(texts["ordered_at"], dates["ordered_at"], reading, zone).values
 
 
 def _ingest(contract: Contract, feed: Feed, night: Night, folder: Path) -> Ingested:
@@ -146,7 +166,7 @@ def _ingest(contract: Contract, feed: Feed, night: Night, folder: Path) -> Inges
         last_at=last_at,
         fingerprint=feed.fingerprint(),
     )
-    return Ingested(table, aside, read, feed.origin)
+    return Ingested(table, aside, read, feed.origin, done.rows_cautious)
 
 
 # --- one pass ---------------------------------------------------------------------------------------------------------
@@ -176,7 +196,7 @@ def _read(
             for column, dtype in plan.dtypes.items():
                 done.tallies[column] += parsing.tally(raw[column], dtype, done.tallies[column])
             reading = reading or _decide(plan, done.tallies, night)
-            typed, flags = _typed(plan, raw, rows, batch.numbers, reading, night)
+            typed, flags, cautious = _typed(plan, raw, rows, batch.numbers, reading, night)
             flags.append(
                 Flag(_key(plan)[0] if _key(plan) else None, "repeated", batch.numbers.is_in(repeated.implode()))
             )
@@ -192,6 +212,7 @@ def _read(
             done.counts.add(_malformed(batch.broken))
             done.rows_read += batch.rows.height + batch.broken.height
             done.rows_kept += kept.height
+            done.rows_cautious += int(kept[ROW].is_in(cautious.implode()).sum())
     return done, reading or _decide(plan, done.tallies, night)
 
 
@@ -201,8 +222,9 @@ def _decide(plan: Plan, tallies: Mapping[str, parsing.Tally], night: Night) -> p
 
 def _typed(
     plan: Plan, raw: pl.DataFrame, rows: pl.DataFrame, numbers: pl.Series, reading: parsing.Reading, night: Night
-) -> tuple[pl.DataFrame, list[Flag]]:
-    """The rows under the contract's columns and types with their position, and what is wrong with them beyond its rules."""
+) -> tuple[pl.DataFrame, list[Flag], pl.Series]:
+    """The rows under the contract's columns and types with their position, what is wrong with them beyond its rules, and
+    the positions of those with an opt-out that is taken in the cautious way."""
     contract = plan.contract
     zone = plan.recipe.timezone or night.settings.timezone
     flags: list[Flag] = []
@@ -225,8 +247,11 @@ def _typed(
     typed = pl.DataFrame([numbers.alias(ROW), *columns.values()]).with_columns(absent)
     if plan.recipe.finish:
         typed = plan.recipe.finish(typed)
+    unreadable = {flag.column: flag.mask for flag in flags if flag.column}
+    typed, replaced = optouts.cautious(contract, typed, unreadable, night.as_of, night.today, night.settings.timezone)
+    unreadable |= {name: unreadable[name] & ~mask for name, mask in replaced.items() if name in unreadable}
+    flags = [Flag(name, "unreadable", mask) for name, mask in unreadable.items()]
     defaults = {name: mapping.default(column) for name, column in contract.columns.items()}
-    unreadable = {flag.column: flag.mask for flag in flags}
     typed = typed.with_columns(
         # What stands there and cannot be read is not replaced by the default.
         pl.when(pl.lit(unreadable[name]) if name in unreadable else pl.lit(value=False))
@@ -243,12 +268,12 @@ def _typed(
     if contract is OrderLines:
         typed = _order_lines(typed, night)
         flags += _order_line_flags(typed, night)
-    horizon = pl.lit(night.today).dt.offset_by(f"{FUTURE_DAYS}d")
     for name, column in contract.columns.items():
         if (column.metadata or {}).get("event") and name in typed.columns:
-            day = pl.col(name).dt.convert_time_zone(night.settings.timezone).dt.date()
-            flags.append(Flag(name, "future", typed.select((day > horizon).fill_null(value=False)).to_series()))
-    return typed.select(*contract.columns, ROW), [flag for flag in flags if flag.column in contract.columns]
+            future = optouts.is_future(name, night.today, night.settings.timezone)
+            flags.append(Flag(name, "future", typed.select(future).to_series()))
+    cautious = typed.filter(pl.any_horizontal(pl.lit(value=False), *replaced.values()))[ROW]
+    return typed.select(*contract.columns, ROW), [flag for flag in flags if flag.column in contract.columns], cautious
 
 
 def _order_lines(typed: pl.DataFrame, night: Night) -> pl.DataFrame:

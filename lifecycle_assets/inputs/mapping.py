@@ -16,13 +16,30 @@ import polars as pl
 from lifecycle_assets.contracts import Contract
 from lifecycle_assets.errors import ContractError
 from lifecycle_assets.inputs.feed import Feed
+from lifecycle_assets.inputs.quarantine import MASK
 from lifecycle_assets.settings import LeaveOut, TableMapping
 
-Scan = Callable[[str], pl.LazyFrame]
 Frames = Callable[[pl.DataFrame], pl.DataFrame]
 
+# What people call a column that is stored under another name: (table, their name) -> ours.
+ALIASES = {("suppressions", "email"): "email_sha256"}
 DERIVED = frozenset({"shop_id", "as_of", "line_no", "order_date", "amount", "attributes", "groups"})
 """Columns that the ingest makes; an input does not have them."""
+
+
+@dataclass(frozen=True)
+class Scan:
+    """The tables of an export that another one is made from: `scan("orders")` is one of them, as it was read.
+
+    `ordered_at` gives the moments of the order lines' export, one per row of `scan("order_lines")`, read as the table
+    raw.order_lines reads them; null where there is none or it cannot be read.
+    """
+
+    frame: Callable[[str], pl.LazyFrame]
+    ordered_at: Callable[[], pl.Series]
+
+    def __call__(self, name: str) -> pl.LazyFrame:
+        return self.frame(name)
 
 
 @dataclass(frozen=True)
@@ -106,7 +123,8 @@ def plan(contract: Contract, recipe: Recipe, feed: Feed) -> Plan:
     """
     by_name = {normal(column): column for column in reversed(feed.columns)}
     taken: dict[str, str] = {}
-    for name, target in {**recipe.asked.columns, **recipe.columns}.items():
+    for name, asked_target in {**recipe.asked.columns, **recipe.columns}.items():
+        target = ALIASES.get((contract.table, asked_target), asked_target)
         if target not in contract.columns and target not in recipe.helpers:
             raise ContractError(
                 f"mapping of {contract.name}: {name} is mapped to '{target}', which is no column of the table. "
@@ -120,14 +138,15 @@ def plan(contract: Contract, recipe: Recipe, feed: Feed) -> Plan:
                 f"{feed.origin}: there is no column '{name}', which the shop's mapping takes for {contract.name}.{target}. "
                 f"Nearest: {_nearest(name, feed.columns)}. The columns are: {_listed(feed.columns)}."
             )
+    also = {target: alias for (table, alias), target in ALIASES.items() if table == contract.table}
     for target in [*contract.columns, *recipe.helpers]:
-        canonical = by_name.get(normal(target))
+        canonical = by_name.get(normal(target)) or by_name.get(normal(also.get(target, target)))
         if canonical and target not in taken and target not in DERIVED and canonical not in taken.values():
             taken[target] = canonical
     twice = sorted(set(taken.values()) & feed.repeated)
     if twice:
         raise ContractError(
-            f"{feed.origin}: the column name {', '.join(twice)} stands in the header more than once, and it is needed for "
+            f"{feed.origin}: the column name {_listed(twice)} stands in the header more than once, and it is needed for "
             f"{contract.name}. Give each column a name of its own."
         )
     given = {*taken, *recipe.constants, *recipe.supplies}
@@ -137,7 +156,7 @@ def plan(contract: Contract, recipe: Recipe, feed: Feed) -> Plan:
             f"{feed.origin}: {contract.name} needs {', '.join(missing)}, and no column is mapped to "
             f"{'it' if len(missing) == 1 else 'them'}. The columns are: {_listed(feed.columns)}. "
             f"Name the right one under mapping.tables.{contract.table}.columns, e.g. "
-            f"`{feed.columns[0] if feed.columns else 'Column'}: {missing[0]}`."
+            f"`{_listed(feed.columns[:1]) if feed.columns else 'Column'}: {missing[0]}`."
         )
     used = {*taken.values()}
     return Plan(contract, recipe, taken, tuple(column for column in feed.columns if column not in used))
@@ -211,9 +230,11 @@ def default(column: dy.Column) -> Any:
 
 def _nearest(name: str, names: Sequence[str]) -> str:
     near = difflib.get_close_matches(name, names, n=1, cutoff=0)
-    return near[0] if near else "none"
+    return _listed(near) if near else "none"
 
 
 def _listed(columns: Sequence[str], most: int = 40) -> str:
     rest = f" and {len(columns) - most} more" if len(columns) > most else ""
-    return ", ".join(columns[:most]) + rest if columns else "none at all"
+    # Where the header is missing, the first customer's row stands in its place.
+    named = (MASK if "@" in column else column for column in columns[:most])
+    return ", ".join(named) + rest if columns else "none at all"

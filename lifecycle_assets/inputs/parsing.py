@@ -18,8 +18,11 @@ UTC_TIME = pl.Datetime("us", "UTC")
 MISSING = ["", "null", "NULL", "None", "nan", "NaN", "<NA>", "#N/A", "\\N"]
 MONTH_FIRST_COUNTRIES = frozenset({"US", "PH", "PR", "GU", "VI", "PW", "FM", "MH"})
 
-_TRUE = ["true", "t", "yes", "y", "1", "1.0", "on", "sí", "si", "s", "sim", "verdadero", "verdadeiro", "x"]
-_FALSE = ["false", "f", "no", "n", "0", "0.0", "off", "não", "nao", "falso"]
+_TRUE = [
+    *("true", "t", "yes", "y", "1", "1.0", "on", "sí", "si", "s", "sim", "verdadero", "verdadeiro", "x"),
+    *("ja", "wahr", "oui", "vrai"),
+]
+_FALSE = ["false", "f", "no", "n", "0", "0.0", "off", "não", "nao", "falso", "nein", "falsch", "non", "faux"]
 
 _SLASHED = r"^\s*\d{1,2}[/.\-]\d{1,2}[/.\-]\d{2,4}\b"
 _OFFSET = r"(?i)(?::\d{2}(?:[.,]\d+)?)\s*(Z|UTC|GMT|[+-]\d{2}:?\d{2}|[+-]\d{2})$"

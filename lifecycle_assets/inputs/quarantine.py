@@ -18,6 +18,7 @@ LEFT_OUT = "left_out"
 MALFORMED = "malformed"
 EXAMPLES = 3
 SHORTEST = 40
+MASK = "***"
 
 REASONS = pl.Schema({ROW: pl.Int64, "column": pl.String, "rule": pl.String, "message": pl.String})
 
@@ -145,7 +146,8 @@ def as_json(rows: pl.DataFrame) -> pl.Series:
 def examples(
     contract: Contract, counts: Counts, reasons: pl.DataFrame, mapped: Mapping[str, pl.Series], at: pl.Series
 ) -> None:
-    """Note the first values that broke each rule; those of personal columns are masked."""
+    """Note the first values that broke each rule; those of personal columns, and e-mail addresses in
+    whatever column, are masked."""
     for column, rule in reasons.select("column", "rule").unique(maintain_order=True).iter_rows():
         noted = counts.examples.setdefault((column, rule), [])
         room = EXAMPLES - len(noted)
@@ -157,8 +159,7 @@ def examples(
                 noted.append(f"row {row}")
                 continue
             value = mapped[column][int((at == row).arg_true()[0])]
-            shown = "***" if contract.is_personal(column) else _shortened(value)
-            noted.append(f"row {row}: {shown}")
+            noted.append(f"row {row}: {MASK if contract.is_personal(column) else shown(value)}")
 
 
 def require_few(contract: Contract, origin: str, counts: Counts, rows_read: int, limit: float) -> None:
@@ -178,6 +179,14 @@ def require_few(contract: Contract, origin: str, counts: Counts, rows_read: int,
         f"{message(contract, column, rule)}. For example: {'; '.join(counts.examples.get((column, rule), []))}{others}. "
         "Correct the export or the shop's mapping; inputs.quarantine_limit sets the limit. The table was left as it was."
     )
+
+
+def shown(value: object) -> str:
+    """A value as a message may show it: an e-mail address is personal wherever it stands, in an id as well."""
+    text = repr(value) if isinstance(value, str) else str(value)
+    if "@" in text:
+        return MASK
+    return text if len(text) <= SHORTEST else text[: SHORTEST - 3] + "..."
 
 
 def _parts(rule: str) -> tuple[str | None, str]:
@@ -207,8 +216,3 @@ def _kind(dtype: pl.DataType) -> str:
     if dtype == pl.Boolean:
         return "yes or no"
     return "a date" if dtype == pl.Date else "a date and time"
-
-
-def _shortened(value: object) -> str:
-    shown = repr(value) if isinstance(value, str) else str(value)
-    return shown if len(shown) <= SHORTEST else shown[: SHORTEST - 3] + "..."

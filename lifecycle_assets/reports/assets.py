@@ -10,9 +10,8 @@ import time
 import dagster as dg
 import polars as pl
 
-from lifecycle_assets.dispatch.batches import Batches
 from lifecycle_assets.dispatch.decisions import Decisions
-from lifecycle_assets.dispatch.messages import Messages
+from lifecycle_assets.dispatch.ledger import Ledger
 from lifecycle_assets.features.customer import CustomerFeatures
 from lifecycle_assets.features.loyalty import CustomerLoyalty
 from lifecycle_assets.features.orders import Orders
@@ -35,8 +34,7 @@ READ = (
     CustomerRfm,
     LifecycleStage,
     Decisions,
-    Messages,
-    Batches,
+    Ledger,
 )
 
 
@@ -60,8 +58,7 @@ def lifecycle(
     customer_rfm: pl.LazyFrame,
     lifecycle_stage: pl.LazyFrame,
     decisions: pl.LazyFrame,
-    messages: pl.LazyFrame,
-    batches: pl.LazyFrame,
+    ledger: pl.LazyFrame,
 ) -> dg.MaterializeResult:
     started = time.perf_counter()
     night = night_of(context)
@@ -77,8 +74,7 @@ def lifecycle(
         lifecycle_stage=lifecycle_stage,
         timeline=stage_timeline(orders, night.as_of, settings.customer.stage).lazy(),
         decisions=decisions,
-        messages=messages,
-        batches=batches,
+        ledger=ledger,
     )
     facts = lifecycle_facts(tables, night.as_of, settings)
     report = lifecycle_report(facts, night.shop, night.as_of, settings, settings.routing.assume_consent)

@@ -71,12 +71,25 @@ def going_out(tell: Teller) -> list[Sentence]:
     if not tell.facts.value("tonight.decided"):
         return [tell.say("tonight.undecided")]
     if not tell.facts.value("tonight.sends"):
-        return [tell.say("tonight.nothing", decided="tonight.decided")]
+        return [tell.say("tonight.nothing", decided="tonight.decided"), *unsent(tell)]
     return [
         tell.say("tonight.sends", count="tonight.sends", decided="tonight.decided"),
         *(_programme(tell, row) for row in tell.facts.tables["sends"]),
+        *unsent(tell),
         holdout(tell),
     ]
+
+
+def unsent(tell: Teller) -> list[Sentence]:
+    """The messages that were planned and yet do not go out: held back at the last check, or not released at all."""
+    said = []
+    if tell.facts.value("tonight.superseded"):
+        said.append(tell.say("tonight.superseded", count="tonight.superseded", later="tonight.later"))
+    if tell.facts.value("tonight.withheld"):
+        rows = tell.facts.tables["withheld"]
+        reasons = tell.reasons([(tell.reason_text(row["reason"]), f"withheld.{row['reason']}") for row in rows])
+        said.append(tell.say("tonight.withheld", count="tonight.withheld", words={"reasons": reasons}))
+    return said
 
 
 def expected(tell: Teller) -> list[Sentence]:

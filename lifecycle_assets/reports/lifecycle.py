@@ -11,7 +11,6 @@ from typing import Any
 
 import polars as pl
 
-from lifecycle_assets.features.orders import window_start
 from lifecycle_assets.reports import customers, first_screen, quality, render, sales, tonight
 from lifecycle_assets.reports.facts import Fact, Facts
 from lifecycle_assets.reports.narrative import Sentence, Writer
@@ -28,7 +27,8 @@ LOWEST_SCORE = 1
 
 @dataclass(frozen=True)
 class Tables:
-    """The tables that the report reads, one shop's rows each. `timeline` is features.stage.stage_timeline's result."""
+    """The tables that the report reads, one shop's rows each. `timeline` is features.stage.stage_timeline's result; `ledger`
+    holds the lines of all nights."""
 
     order_lines: pl.LazyFrame
     input_reads: pl.LazyFrame
@@ -40,8 +40,7 @@ class Tables:
     lifecycle_stage: pl.LazyFrame
     timeline: pl.LazyFrame
     decisions: pl.LazyFrame
-    messages: pl.LazyFrame
-    batches: pl.LazyFrame
+    ledger: pl.LazyFrame
 
 
 @dataclass(frozen=True)
@@ -57,13 +56,12 @@ class Report:
 
 def lifecycle_facts(tables: Tables, as_of: dt.date, settings: Shop) -> Facts:
     """Every number of the report, computed from the tables as of the end of `as_of`; see the modules for the facts."""
-    since = window_start(as_of, settings.customer.window_months)
     return (
-        sales.sales(tables.order_lines, tables.orders, as_of, since)
+        sales.sales(tables.order_lines, tables.orders, as_of)
         | customers.stages(tables.lifecycle_stage, tables.timeline, as_of)
         | customers.rfm(tables.customer_rfm, settings.customer.rfm.bins)
         | customers.loyalty(tables.customer_loyalty, tables.customer_features)
-        | tonight.tonight(tables.decisions, tables.messages, tables.batches)
+        | tonight.tonight(tables.decisions, tables.ledger, as_of)
         | quality.quality(tables.input_reads, tables.quarantine, settings.timezone)
         | _thresholds(settings)
     )

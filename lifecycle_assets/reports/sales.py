@@ -38,14 +38,14 @@ DRIVERS = ("buyers", "frequency", "ticket")
 Totals = dict[str, Decimal | int]
 
 
-def sales(order_lines: pl.LazyFrame, orders: pl.LazyFrame, as_of: dt.date, since: dt.date) -> Facts:
+def sales(order_lines: pl.LazyFrame, orders: pl.LazyFrame, as_of: dt.date) -> Facts:
     """Revenue, orders, buyers, average order and orders per buyer of the last 30 and 90 days, compared.
 
-    order_lines: raw.order_lines; orders: features.orders; since: first day of the observation window. Facts
+    order_lines: raw.order_lines; orders: features.orders. Facts
     `sales.<days>d.<figure>` with comparisons `before` and `year`, `sales.<days>d.guest_revenue` and `.guest_orders`,
     `why.<driver>` in currency, `weekly.highest|lowest|latest`; table `weekly_revenue`.
     """
-    lines = order_lines.filter(pl.col("status") == "completed", pl.col("order_date").is_between(since, as_of))
+    lines = order_lines.filter(pl.col("status") == "completed", pl.col("order_date") <= as_of)
     reach = lines.select(
         pl.col("order_date").min().alias("first"), pl.col("order_date").max().alias("last"), pl.len().alias("lines")
     ).collect(engine="streaming")

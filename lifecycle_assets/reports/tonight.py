@@ -1,27 +1,43 @@
 """What goes out tonight, to how many, when, with which offer, and what is it expected to earn? Who hears nothing, and why?
 
-The expected value is the sum of the decisions' own expected values, which rest on the configured response rates: a prior,
-no measurement.
+What goes out is what the ledger calls exported: a message that was planned may have been held back at the last check, or
+not be released at all. Its customer hears nothing then, for that reason. The expected value is the sum of the decisions'
+own expected values, which rest on the configured response rates: a prior, no measurement.
 """
 
 import datetime as dt
 
 import polars as pl
 
+from lifecycle_assets.dispatch.ledger import fates, later_night
 from lifecycle_assets.reports.facts import Fact, Facts, Row, part
 
-SEND, HOLD, HOLDOUT = "send", "hold", "holdout"
+SEND, HOLDOUT = "send", "holdout"
+SUPERSEDED, UNRELEASED = "superseded", "unreleased"
 
 
-def tonight(decisions: pl.LazyFrame, messages: pl.LazyFrame, batches: pl.LazyFrame) -> Facts:
-    """Counts of tonight's decisions by what was decided.
+def tonight(decisions: pl.LazyFrame, ledger: pl.LazyFrame, as_of: dt.date) -> Facts:
+    """Counts of tonight's decisions by what became of them.
 
-    decisions, messages, batches: the dispatch tables. Facts `tonight.decided|sends|holds|holdout|messages|batches`,
-    `tonight.value|responses|busiest|busiest_hour`, `send.<programme>.<channel>.messages|first|last|value|discount`,
-    `hold.<reason>` and `.share`; tables `sends` (programme, channel ...), `offers`, `send_hours` (hour, programme, channel,
-    messages), `holds` (reason, customers, share).
+    decisions: dispatch.decisions; ledger: dispatch.ledger of all nights. Facts
+    `tonight.decided|planned|sends|batches|withheld|superseded|holds|holdout|value|responses|busiest|busiest_hour` and
+    `tonight.later` (the later night for which messages were not released, else null);
+    `send.<programme>.<channel>.messages|first|last|value|discount`; `withheld.<reason>`; `hold.<reason>` and `.share`.
+    Tables `sends` (programme, channel ...), `offers`, `send_hours` (hour, programme, channel, messages), `withheld`
+    (reason, messages: planned, but held back at the last check), `holds` (reason, customers, share: all who hear nothing,
+    the withheld ones included).
     """
-    sent = decisions.filter(pl.col("action") == SEND).with_columns(local=pl.col("send_at_local"))
+    later = later_night(ledger.filter(pl.col("event") == "exported"), as_of)
+    planned = pl.col("action") == SEND
+    decided = decisions.join(fates(ledger, as_of), on="customer_id", how="left").with_columns(
+        goes_out=planned & pl.col("exported").fill_null(value=False),
+        silence=pl.when(planned)
+        .then(pl.col("withheld").fill_null(SUPERSEDED if later else UNRELEASED))
+        .otherwise("reason"),
+        local=pl.col("send_at_local"),
+    )
+    sent = decided.filter("goes_out")
+    quiet = decided.filter(~pl.col("goes_out"))
     sends = _rows(
         sent.group_by("programme", "channel").agg(
             pl.len().cast(pl.Int64).alias("messages"),
@@ -55,9 +71,15 @@ def tonight(decisions: pl.LazyFrame, messages: pl.LazyFrame, batches: pl.LazyFra
         "channel",
     )
     held = _rows(
-        decisions.filter(pl.col("action") == HOLD).group_by("reason").agg(pl.len().cast(pl.Int64).alias("customers")),
+        quiet.group_by(pl.col("silence").alias("reason")).agg(pl.len().cast(pl.Int64).alias("customers")), "reason"
+    )
+    withheld = _rows(
+        quiet.filter(planned & pl.col("withheld").is_not_null())
+        .group_by(pl.col("withheld").alias("reason"))
+        .agg(pl.len().cast(pl.Int64).alias("messages")),
         "reason",
     )
+    superseded = sum(row["customers"] for row in held if row["reason"] == SUPERSEDED)
     held.sort(key=lambda row: (-row["customers"], row["reason"]))
     n_sends, n_holds = sum(row["messages"] for row in sends), sum(row["customers"] for row in held)
     held = [{**row, "share": part(row["customers"], n_holds)} for row in held]
@@ -65,7 +87,12 @@ def tonight(decisions: pl.LazyFrame, messages: pl.LazyFrame, batches: pl.LazyFra
     busiest = max(per_hour, key=lambda hour: per_hour[hour])
     facts = [
         Fact("tonight.decided", n_sends + n_holds, "customers"),
+        Fact("tonight.planned", _count(decided.filter(planned)), "messages"),
         Fact("tonight.sends", n_sends, "messages"),
+        Fact("tonight.batches", _batches(ledger, as_of), "batches"),
+        Fact("tonight.withheld", sum(row["messages"] for row in withheld), "messages"),
+        Fact("tonight.superseded", superseded, "messages"),
+        Fact("tonight.later", later if superseded else None, "date"),
         Fact("tonight.holds", n_holds, "customers"),
         Fact(
             "tonight.holdout",
@@ -76,8 +103,7 @@ def tonight(decisions: pl.LazyFrame, messages: pl.LazyFrame, batches: pl.LazyFra
         Fact("tonight.responses", sum((row["responses"] for row in sends), start=0), "expected", n_sends),
         Fact("tonight.busiest_hour", dt.time(busiest) if n_sends else None, "time", n_sends),
         Fact("tonight.busiest", per_hour[busiest], "messages", n_sends),
-        Fact("tonight.messages", _count(messages), "messages"),
-        Fact("tonight.batches", _count(batches), "batches"),
+        *(Fact(f"withheld.{row['reason']}", row["messages"], "messages") for row in withheld),
     ]
     for row in sends:
         prefix = f"send.{row['programme']}.{row['channel']}"
@@ -89,7 +115,7 @@ def tonight(decisions: pl.LazyFrame, messages: pl.LazyFrame, batches: pl.LazyFra
             Fact(prefix, row["customers"], "customers", n_holds),
             Fact(f"{prefix}.share", row["share"], "share", n_holds),
         ]
-    return Facts(facts, {"sends": sends, "offers": offers, "send_hours": hours, "holds": held})
+    return Facts(facts, {"sends": sends, "offers": offers, "send_hours": hours, "withheld": withheld, "holds": held})
 
 
 def _rows(frame: pl.LazyFrame, *by: str) -> list[Row]:
@@ -98,6 +124,11 @@ def _rows(frame: pl.LazyFrame, *by: str) -> list[Row]:
 
 def _count(frame: pl.LazyFrame) -> int:
     return frame.select(pl.len()).collect(engine="streaming").item()
+
+
+def _batches(ledger: pl.LazyFrame, as_of: dt.date) -> int:
+    out = ledger.filter((pl.col("as_of") == as_of) & (pl.col("event") == "exported"))
+    return out.select(pl.col("batch_id").n_unique()).collect(engine="streaming").item()
 
 
 def _exact(column: str) -> pl.Expr:

@@ -93,7 +93,7 @@ class Churn(Group):
 
 class Customer(Group):
     window_months: Annotated[int, Field(ge=1)] | None = Field(
-        None, description="observation window; default: all history"
+        None, description="observation window of the metrics; customers, stages and dates are of all history"
     )
     loyalty: Loyalty = Loyalty()
     rfm: Rfm = Rfm()

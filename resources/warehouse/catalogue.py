@@ -8,6 +8,7 @@ import hashlib
 import shutil
 import uuid
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import duckdb
@@ -16,6 +17,8 @@ import polars as pl
 from lifecycle_assets.contracts import AREAS, Contract, comments
 from lifecycle_assets.errors import LifecycleError
 from resources.files import fsync
+
+EVERY_NIGHT = " Every night's rows, told apart by as_of; the view without _history has the night that ran last."
 
 
 class Catalogue:
@@ -45,9 +48,9 @@ class Catalogue:
                     for area in (*AREAS, "lake"):
                         connection.execute(f'CREATE SCHEMA IF NOT EXISTS "{area}"')
                     connection.execute("CREATE TABLE lake.views (name VARCHAR PRIMARY KEY, signature VARCHAR)")
-                _view(connection, contract, contract.table, current)
+                _view(connection, contract, contract.table, current, "")
                 if contract.history:
-                    _view(connection, contract, f"{contract.table}_history", past)
+                    _view(connection, contract, f"{contract.table}_history", past, EVERY_NIGHT)
                 connection.execute("INSERT OR REPLACE INTO lake.views VALUES (?, ?)", [contract.name, signature])
                 connection.execute("COMMIT")
             finally:
@@ -102,15 +105,16 @@ class Catalogue:
                 raise LifecycleError(f"the query failed: {error}") from error
 
 
-def _view(connection: duckdb.DuckDBPyConnection, contract: Contract, name: str, files: list[str]) -> None:
+def _view(connection: duckdb.DuckDBPyConnection, contract: Contract, name: str, files: list[str], note: str) -> None:
     columns = ", ".join(f'"{column}"' for column in contract.columns)
     paths = ", ".join(f"'{_escaped(file)}'" for file in files)
     view = f'"{contract.area}"."{name}"'
     connection.execute(
         f"CREATE OR REPLACE VIEW {view} AS SELECT {columns} FROM read_parquet([{paths}], union_by_name = true)"  # noqa: S608
     )
-    for statement in comments(contract, kind="VIEW"):
-        connection.execute(statement.replace(f'"{contract.area}"."{contract.table}"', view, 1))
+    shown = replace(contract, table=name, description=contract.description + note)
+    for statement in comments(shown, kind="VIEW"):
+        connection.execute(statement)
 
 
 def _escaped(path: object) -> str:

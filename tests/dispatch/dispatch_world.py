@@ -154,6 +154,7 @@ class Night:
     lines: Callable[[], pl.DataFrame]
     tables: dict[str, pl.DataFrame] = field(default_factory=dict)
     at: dt.datetime = dt.datetime(2025, 3, 2, 2, tzinfo=dt.UTC)
+    archive: bool = False
 
     def plan(self) -> None:
         world = self.world
@@ -187,6 +188,7 @@ class Night:
             known,
             self.lines().lazy(),
             facts,
+            now=None if self.archive else self.at,
             delivery=self.delivery,
             append=self.append,
         )

@@ -26,6 +26,7 @@ from resources.nights import Nights
 from resources.warehouse.lake import Lake
 
 PEOPLE = {f"c{number:02d}": {**LAPSED, "email": f"c{number:02d}@example.com"} for number in range(40)} | {"neu": NEW}
+ARCHIVE = f"{SHOP_FILE}as_of: {AS_OF}\n"
 TABLES = (Decisions, Messages, Batches, Ledger)
 
 
@@ -43,7 +44,8 @@ def filled(home: Home) -> Lake:
     return lake
 
 
-def run(home: Home, lake: Lake) -> None:
+def run(home: Home, lake: Lake, as_of: dt.date = AS_OF) -> dict[str, Any]:
+    """A night of all dispatch assets; the metadata that the ledger's asset shows."""
     nights = Nights(home)
     made = [item for item in dg.load_assets_from_modules([assets]) if isinstance(item, dg.AssetsDefinition)]
     keys = {key for definition in made for key in definition.keys}
@@ -55,7 +57,7 @@ def run(home: Home, lake: Lake) -> None:
         selection=sorted(keys),
         partition_key="lupe",
         instance=instance,
-        tags={"lifecycle/as_of": str(AS_OF)},
+        tags={"lifecycle/as_of": str(as_of)},
         resources={
             "nights": nights,
             "lake": lake,
@@ -64,13 +66,15 @@ def run(home: Home, lake: Lake) -> None:
         },
     )
     assert result.success
+    (shown,) = result.asset_materializations_for_node("dispatch__ledger")
+    return {key: value.value for key, value in shown.metadata.items()}
 
 
 @pytest.mark.slow
 def test_three_runs_of_one_night_send_once(tmp_path: Path) -> None:
     home = Home(tmp_path)
     home.shop_file("lupe").parent.mkdir()
-    home.shop_file("lupe").write_text(SHOP_FILE, "utf-8")
+    home.shop_file("lupe").write_text(ARCHIVE, "utf-8")
     lake = filled(home)
     run(home, lake)
     first = {contract.name: lake.scan(contract, "lupe").collect() for contract in TABLES}
@@ -90,7 +94,7 @@ def test_three_runs_of_one_night_send_once(tmp_path: Path) -> None:
     } == files
 
     # Other settings, and a withdrawal that comes too late for a message that is out.
-    home.shop_file("lupe").write_text(SHOP_FILE + "routing: {offers: {winback_10: {discount_pct: 5}}}", "utf-8")
+    home.shop_file("lupe").write_text(ARCHIVE + "routing: {offers: {winback_10: {discount_pct: 5}}}", "utf-8")
     late = dt.datetime(2025, 2, 1, tzinfo=dt.UTC)
     consents = [{"customer_id": "c01", "channel": "email", "granted": False, "occurred_at": late}]
     lake.write(Consents, "lupe", AS_OF, World({}, consents=consents).contacts().consents)
@@ -99,3 +103,23 @@ def test_three_runs_of_one_night_send_once(tmp_path: Path) -> None:
         assert lake.scan(contract, "lupe").collect().equals(first[contract.name]), contract.name
     again = lake.scan(Decisions, "lupe").collect()
     assert again.filter(action="send").equals(decided.filter(action="send"))
+
+
+@pytest.mark.slow
+def test_a_night_long_past_is_not_sent_and_one_before_the_latest_not_released(tmp_path: Path) -> None:
+    home = Home(tmp_path)
+    home.shop_file("lupe").parent.mkdir()
+    home.shop_file("lupe").write_text(SHOP_FILE, "utf-8")
+    lake = filled(home)
+    shown = run(home, lake)
+    assert shown["messages exported"] == 0 and shown["held back at export"] > 0 and "released" not in shown
+    assert set(lake.scan(Ledger, "lupe").collect()["detail"]) == {"expired at export"}
+
+    home.shop_file("lupe").write_text(ARCHIVE, "utf-8")
+    assert run(home, lake)["messages exported"] == shown["held back at export"]
+    before = lake.scan(Ledger, "lupe").collect()
+    shown = run(home, lake, AS_OF - dt.timedelta(days=1))
+    assert shown["released"] == "not released: the night of 2025-03-01 has gone out already"
+    assert shown["messages exported"] == shown["held back at export"] == 0
+    assert lake.scan(Ledger, "lupe").collect().equals(before)
+    assert [path.name for path in (home.dispatch / "lupe").iterdir()] == ["2025-03-01"]

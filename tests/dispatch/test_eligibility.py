@@ -260,7 +260,10 @@ def test_three_unopened_messages_tire_unless_one_was_opened_by_a_person(world: B
     cases: list[tuple[dict[str, Any], str]] = [
         ({}, "fatigue"),
         ({**delivered, "opened_at": sent[0] + dt.timedelta(minutes=5)}, SEND),
-        ({**delivered, "opened_at": sent[0] + dt.timedelta(seconds=1)}, "fatigue"),
+        ({**delivered, "opened_at": sent[0] + dt.timedelta(seconds=2)}, "fatigue"),
+        ({**delivered, "opened_at": sent[0] + dt.timedelta(seconds=2, microseconds=1)}, SEND),
+        ({"opened_at": sent[0] + dt.timedelta(seconds=2)}, "fatigue"),
+        ({"opened_at": sent[0] + dt.timedelta(seconds=3)}, SEND),
         ({**delivered, "opened_at": TOO_LATE}, "fatigue"),
         ({"channel": "postal"}, SEND),
     ]
@@ -396,6 +399,37 @@ def test_an_offers_cap_counts_all_nights(world: Build) -> None:
     assert shop.reasons() == {"ana": SEND, "bea": SEND, "eva": "offer_used_up"}
     shop.lines = ledger(*(night_before(n, customer="gone", offer_id="winback_10") for n in (200, 201, 202)))
     assert set(shop.reasons().values()) == {"not_qualified"}
+
+
+def test_who_misses_a_used_up_offer_gets_the_next_best_one(world: Build) -> None:
+    """The best by score get the offer they would all get; the next best goes to the next, and then it is over."""
+    tickets = {"ana": 50.0, "bea": 90.0, "eva": 80.0, "zoe": 40.0}
+    shop = world(**{name: {**LAPSED, "avg_ticket": ticket} for name, ticket in tickets.items()})
+    shop.yaml = """
+routing:
+  offers:
+    first: {name: First, content_type: winback_discount, discount_pct: 5, priority: 9, cap: 1}
+    second: {name: Second, content_type: winback_discount, discount_pct: 5, priority: 7, cap: 2}
+    third: {name: Third, content_type: winback_discount, discount_pct: 5, priority: 5, cap: 0}
+  programmes:
+    winback: {steps: [{channel: email, offers: [first, second, third], response_rate: 0.02}]}
+"""
+    for shop.shuffled in (False, True):
+        decided = {row["customer_id"]: row for row in shop.decide().to_dicts()}
+        assert {name: row["reason"] for name, row in decided.items()} == {
+            "ana": SEND,
+            "bea": SEND,
+            "eva": SEND,
+            "zoe": "offer_used_up",
+        }
+        assert {name: row["offer_id"] for name, row in decided.items() if row["action"] == "send"} == {
+            "bea": "first",
+            "eva": "second",
+            "ana": "second",
+        }
+    # The throttle comes after that, so that it counts what would really go out.
+    shop.settings = ["routing.contact.throttle=2"]
+    assert [name for name, reason in sorted(shop.reasons().items()) if reason == SEND] == ["bea", "eva"]
 
 
 def test_a_message_that_costs_more_than_it_brings_is_not_sent(world: Build) -> None:

@@ -16,7 +16,7 @@ import polars as pl
 import pytest
 from dispatch_world import AS_OF, LAPSED, NEW, Night, World
 
-from lifecycle_assets.dispatch.ledger import Ledger, sent
+from lifecycle_assets.dispatch.ledger import Ledger, lines_of, pending, sent
 from lifecycle_assets.dispatch.release import recovered_batches
 from resources.delivery import Delivery
 from resources.warehouse.lake import Lake
@@ -188,6 +188,117 @@ def test_a_batch_of_which_nothing_is_left_is_not_delivered(tmp_path: Path) -> No
     assert files_of(tmp_path) == before
 
 
+# --- nights that are late or out of order -----------------------------------------------------------------------------
+
+
+def day(number: int, hour: int = 2) -> dt.datetime:
+    """A moment of the `number`-th day after AS_OF; the messages of the night of AS_OF leave on day 1 at 9:00 UTC."""
+    return dt.datetime.combine(AS_OF + dt.timedelta(days=number), dt.time(hour), dt.UTC)
+
+
+def late_night(home: Path, nights: int, at: dt.datetime, **more: Any) -> Night:
+    """The night `nights` after AS_OF, run at `at`."""
+    night = night_in(home, shop(as_of=AS_OF + dt.timedelta(days=nights), **more))
+    night.at = at
+    return night
+
+
+@pytest.mark.parametrize("archive", [False, True])
+def test_an_older_night_after_a_newer_one_sends_nothing(tmp_path: Path, archive: bool) -> None:
+    later = late_night(tmp_path, 1, day(1))
+    assert later.run().exported == 3
+    before = files_of(tmp_path)
+    older = late_night(tmp_path, 0, day(1))
+    older.archive = archive
+    older.world.people["eva"] = {**NEW, "email": "eva@example.com"}
+    outcome = older.run()
+    # The older night's plan knows nothing of the messages that are out already.
+    assert older.tables["messages"].height == 4
+    assert (outcome.exported, outcome.batches, outcome.cancelled) == (0, 0, 0)
+    assert outcome.later == later.world.as_of
+    assert files_of(tmp_path) == before
+
+
+def test_a_newer_night_that_sent_nothing_does_not_stop_an_older_one(tmp_path: Path) -> None:
+    assert late_night(tmp_path, 1, day(1), settings=["routing.contact.throttle=0"]).run().exported == 0
+    outcome = late_night(tmp_path, 0, day(1)).run()
+    assert (outcome.exported, outcome.later) == (3, None)
+
+
+def test_what_an_older_night_left_unfinished_is_settled_although_a_newer_one_is_out(tmp_path: Path) -> None:
+    """The newer night was released between the older one's crash and its repetition, without settling anything."""
+    older = night_in(tmp_path, shop())
+    crash_at(older, 2)
+    with pytest.raises(CrashError):
+        older.run()
+    # One batch is out and written, of the other no more than the plan would be there: add it.
+    left = older.tables["messages"].join(older.lines(), on="customer_id", how="anti")
+    late_night(tmp_path, 0, day(1)).append(lines_of(left, "planned", at=older.at, run="lupe"))
+    newer = older.tables["messages"].with_columns(as_of=pl.lit(AS_OF + dt.timedelta(days=1)), batch_id=pl.lit("b"))
+    older.append = night_in(tmp_path, shop()).append
+    older.append(lines_of(newer, "exported", at=older.at, run="lupe"))
+    out = delivered(tmp_path)
+    assert 0 < len(out) < 3
+    again = night_in(tmp_path, shop(), older.tables)
+    outcome = again.run()
+    assert (outcome.exported, outcome.later) == (0, AS_OF + dt.timedelta(days=1))
+    assert delivered(tmp_path) == out
+    lines = again.lines().filter(as_of=AS_OF)
+    assert set(lines.filter(event="exported")["customer_id"]) == {message["customer_id"] for message in out}
+    assert pending(again.lines().lazy()).collect().is_empty()
+
+
+def test_expired_messages_are_not_sent_and_a_repeated_run_leaves_it_at_that(tmp_path: Path) -> None:
+    late = late_night(tmp_path, 0, day(2, 9))
+    assert late.run().cancelled == 3
+    assert delivered(tmp_path) == []
+    assert set(late.lines().select("event", "detail").rows()) == {("cancelled", "expired at export")}
+    before = files_of(tmp_path)
+    again = late_night(tmp_path, 0, day(3))
+    assert (again.run().exported, files_of(tmp_path)) == (0, before)
+
+
+def test_messages_are_sent_up_to_the_moment_they_expire(tmp_path: Path) -> None:
+    assert late_night(tmp_path, 0, day(2, 9) - dt.timedelta(microseconds=1)).run().exported == 3
+
+
+def test_a_night_of_an_archive_is_released_as_if_it_were_that_day(tmp_path: Path) -> None:
+    night = late_night(tmp_path, 0, day(5000))
+    night.archive = True
+    assert night.run().exported == 3
+
+
+@pytest.mark.parametrize("point", range(6))
+def test_a_crash_before_and_a_run_after_the_expiry_end_without_an_expired_message(tmp_path: Path, point: int) -> None:
+    first = night_in(tmp_path, shop())
+    crash_at(first, point)
+    with pytest.raises(CrashError):
+        first.run()
+    out = delivered(tmp_path)
+    second = night_in(tmp_path, shop(), first.tables)
+    second.at = day(2, 9)
+    second.run()
+    assert delivered(tmp_path) == out
+    lines = second.lines()
+    Ledger.require(lines)
+    assert set(lines.filter(event="exported")["customer_id"]) == {message["customer_id"] for message in out}
+    assert pending(lines.lazy()).collect().is_empty()
+    before = files_of(tmp_path)
+    third = night_in(tmp_path, shop(), second.tables)
+    third.at = day(3)
+    third.run()
+    assert files_of(tmp_path) == before
+
+
+def test_missed_nights_are_caught_up_oldest_first_within_their_expiry(tmp_path: Path) -> None:
+    """Three nights on the third morning: the first has expired, the second serves all, the third knows of it."""
+    outcomes = [late_night(tmp_path, nights, day(3)).run() for nights in range(3)]
+    assert [(outcome.exported, outcome.cancelled) for outcome in outcomes] == [(0, 3), (3, 0), (0, 0)]
+    assert [outcome.later for outcome in outcomes] == [None, None, None]
+    assert sorted(message["customer_id"] for message in delivered(tmp_path)) == ["ana", "bea", "neu"]
+    assert sorted(path.name for path in (tmp_path / "dispatch" / "lupe").iterdir()) == ["2025-03-02"]
+
+
 # --- crashes ----------------------------------------------------------------------------------------------------------
 
 
@@ -272,7 +383,7 @@ if {where!r} == "in the middle of a file":
         die()
     delivery._write = half
 elif {where!r} == "before the rename":
-    delivery._fsync = die
+    delivery.fsync = die
 else:
     put = night.delivery.put
     def put_and_die(*arguments):

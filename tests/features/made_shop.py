@@ -112,7 +112,7 @@ def roll_up(
     """features.orders, customer_orders and customer_behaviour of the shop, as a run would make them."""
     settings = settings or Customer()
     tables = dict(raw)
-    tables[Orders.name] = run(orders(SHOP, as_of, settings), Orders, tables)
+    tables[Orders.name] = run(orders(SHOP, as_of), Orders, tables)
     tables[CustomerOrders.name] = run(customer_orders(SHOP, as_of, settings), CustomerOrders, tables)
     tables[CustomerBehaviour.name] = run(customer_behaviour(SHOP, as_of, zone), CustomerBehaviour, tables)
     return tables

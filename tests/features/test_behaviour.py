@@ -12,6 +12,7 @@ from made_shop import AS_OF, ZONE, frame, lines, products, roll_up
 
 from lifecycle_assets.features.behaviour import CustomerBehaviour
 from lifecycle_assets.inputs.contracts import (
+    CHANNELS,
     Engagement,
     OrderLines,
     PaymentEvents,
@@ -59,8 +60,8 @@ def raw(seed: int) -> dict[str, pl.DataFrame]:
         base = delivered or sent
         messages.append(
             {
-                "message_id": f"M{i}", "customer_id": customer(), "channel": "email", "sent_at": sent,
-                "delivered_at": delivered, "opened_at": base + opened if opened is not None else None,
+                "message_id": f"M{i}", "customer_id": customer(), "channel": one_of(*CHANNELS, "email", "email"),
+                "sent_at": sent, "delivered_at": delivered, "opened_at": base + opened if opened is not None else None,
                 "clicked_at": base + clicked if clicked is not None else None,
             }
         )  # fmt: skip
@@ -143,6 +144,25 @@ def test_a_day_ends_at_local_midnight_when_the_clocks_change(as_of: dt.date, hou
     assert table["views_30d"].to_list() == [sum(moments.values())]
 
 
+@pytest.mark.parametrize(
+    ("channel", "opens", "clicks"),
+    [(name, None, None) for name in ("call", "postal")]
+    + [(name, None, 0.5) for name in ("sms", "ads")]
+    + [(name, 0.5, 0.5) for name in ("email", "whatsapp", "push", "in_app")],
+)
+def test_rates_are_of_channels_that_can_report(channel: str, opens: float | None, clicks: float | None) -> None:
+    rows = []
+    for i, days in enumerate((1, 2, 100, 101, 102)):
+        sent = END - dt.timedelta(days=days)
+        seen = sent + dt.timedelta(hours=1) if i in (0, 2) else None
+        rows.append({"message_id": f"M{i}", "customer_id": "C05", "channel": channel, "sent_at": sent,
+                     "opened_at": seen, "clicked_at": seen})  # fmt: skip
+    given = {OrderLines.name: lines(1), Engagement.name: frame(Engagement, rows)}
+    row = roll_up(given)[CustomerBehaviour.name].row(by_predicate=pl.col("customer_id") == "C05", named=True)
+    assert (row["sends_90d"], row["open_rate_90d"], row["click_rate_90d"]) == (2, opens, clicks)
+    assert row["response_trend"] == (None if clicks is None else pytest.approx(1 / 2 - 1 / 3))
+
+
 def _by_hand(given: dict[str, pl.DataFrame], customer: str) -> Row:
     def mine(name: str, column: str) -> list[Row]:
         rows = given[name].filter((pl.col("customer_id") == customer) & (pl.col(column) < END))
@@ -176,10 +196,11 @@ def _by_hand(given: dict[str, pl.DataFrame], customer: str) -> Row:
     halves = [[m for m in messages if m["age"] <= days(90)], [m for m in messages if m["age"] > days(90)]]
 
     def rate(of: list[Row], column: str) -> float | None:
+        deaf = {"call", "postal"} | ({"sms", "ads"} if column == "opened_at" else set())
         human = [
             m[column] is not None and m[column] < END
             and (m[column] - (m["delivered_at"] or m["sent_at"])).total_seconds() > 2
-            for m in of
+            for m in of if m["channel"] not in deaf
         ]  # fmt: skip
         return sum(human) / len(human) if human else None
 

@@ -14,9 +14,10 @@ from made_shop import AS_OF, frame, lines, products, roll_up
 from lifecycle_assets.features.behaviour import CustomerBehaviour
 from lifecycle_assets.features.clv_inputs import CustomerClvInputs, customer_clv_inputs
 from lifecycle_assets.features.customer import CustomerFeatures, customer_features
-from lifecycle_assets.features.customer_orders import CustomerOrders
-from lifecycle_assets.features.loyalty import customer_loyalty
-from lifecycle_assets.features.orders import Orders, window_start
+from lifecycle_assets.features.customer_orders import CustomerOrders, window_start
+from lifecycle_assets.features.loyalty import CustomerLoyalty, customer_loyalty
+from lifecycle_assets.features.orders import Orders
+from lifecycle_assets.features.rfm import CustomerRfm, customer_rfm
 from lifecycle_assets.inputs.contracts import OrderLines, Products
 from lifecycle_assets.settings import ClvInputs, Customer
 
@@ -28,7 +29,8 @@ def raw(seed: int) -> dict[str, pl.DataFrame]:
 
 
 @pytest.mark.parametrize(
-    ("seed", "as_of", "months"), [(1, AS_OF, None), (2, AS_OF, None), (3, dt.date(2023, 8, 31), None), (4, AS_OF, 6)]
+    ("seed", "as_of", "months"),
+    [(1, AS_OF, None), (2, AS_OF, None), (3, dt.date(2023, 8, 31), None), (4, AS_OF, 6), (5, AS_OF, 1)],
 )
 def test_every_order_feature_is_what_its_definition_says(seed: int, as_of: dt.date, months: int | None) -> None:
     given = raw(seed)
@@ -130,6 +132,66 @@ def test_churn_begins_on_the_last_day_of_the_window() -> None:
     assert table.select("customer_id", "churned").rows() == [("C89", False), ("C90", True)]
 
 
+def test_a_window_keeps_every_customer_and_their_dates() -> None:
+    given, settings = raw(4), Customer(window_months=1)
+    whole, short = roll_up(given), roll_up(given, settings=settings)
+    assert short[Orders.name].equals(whole[Orders.name])
+    kept = ["customer_id", "tenure_days", "recency_days", "first_purchase_date", "last_purchase_date", "orders_365d",
+            "spend_prev_90d", "primary_category", "favourite_channel", "country", "purchase_days", "purchase_amount",
+            "first_day_amount", "purchase_margin", "first_day_margin"]  # fmt: skip
+    one, two = whole[CustomerOrders.name], short[CustomerOrders.name]
+    assert two.select(kept).equals(one.select(kept))
+    away = two.filter(pl.col("visit_frequency") == 0)
+    assert 3 < away.height < two.height
+    assert set(away["avg_ticket"]) == {0.0}
+    assert (two["visit_frequency"] <= one["visit_frequency"]).all()
+    loyalty = customer_loyalty(two.lazy(), settings.loyalty)
+    CustomerLoyalty.require(CustomerLoyalty.conform(loyalty.lazy()).collect())
+    scored = CustomerRfm.conform(customer_rfm(two.lazy(), settings.rfm).lazy()).collect()
+    CustomerRfm.require(scored)
+    silent = scored.filter(pl.col("frequency") == 0)["interpretation"]
+    assert silent.str.contains("no purchase in the observation window, last").all()
+    assert customer_clv_inputs(two.lazy(), settings).equals(customer_clv_inputs(one.lazy(), settings))
+
+
+def test_lines_without_a_product_are_no_units_unless_the_shop_knows_no_products() -> None:
+    sold, postage = line(1, "ann", "A", AS_OF, 4), line(2, "ann", "A", AS_OF, 1)
+    back, credit = line(3, "ann", "A", AS_OF, -1), line(4, "ann", "A", AS_OF, -1)
+    for good in (sold, back):
+        good["product_id"] = "P1"
+    service_only = line(5, "bob", "B", AS_OF, 1)
+    rows = [{"product_id": None, **row} for row in (sold, postage, back, credit, service_only)]
+
+    def rates(given: list[Row]) -> list[float | None]:
+        return roll_up({OrderLines.name: frame(OrderLines, given)})[CustomerOrders.name]["return_rate"].to_list()
+
+    assert rates(rows) == [0.25, None]
+    assert rates([{**row, "product_id": None} for row in rows]) == [0.4, 0.0]
+
+
+def test_one_unknown_cost_puts_all_customers_on_amounts() -> None:
+    def twice(customer: str, price: int, number: int) -> list[Row]:
+        days = [AS_OF - dt.timedelta(days=9), AS_OF]
+        rows = [line(number + i, customer, f"{customer}{i}", day, price) for i, day in enumerate(days)]
+        return [{**row, "unit_cost": 5.0} for row in rows]
+
+    rows = [*twice("cheap", 1, 1), *twice("dear", 4, 3), *twice("mid", 2, 5), {**line(7, "once", "X", AS_OF, 1)}]
+    rows[-1]["unit_cost"] = None
+
+    def value(given: list[Row], *, include_first: bool = False) -> list[tuple[str, str, Decimal]]:
+        customers = roll_up({OrderLines.name: frame(OrderLines, given)})[CustomerOrders.name].lazy()
+        settings = Customer(clv_inputs=ClvInputs(include_first=include_first))
+        table = customer_clv_inputs(customers, settings).filter(pl.col("customer_id") != "once")
+        assert table["clv_potential_tier"].to_list() == ["Low", "High", "Medium"]
+        return table.select("customer_id", "monetary_basis", "monetary_value").rows()
+
+    margins = [("cheap", "margin", 5), ("dear", "margin", 20), ("mid", "margin", 10)]
+    amounts = [("cheap", "amount", 10), ("dear", "amount", 40), ("mid", "amount", 20)]
+    assert value(rows) == margins, "a customer who never repeated has no value to rank"
+    assert value(rows, include_first=True) == amounts
+    assert value([{**row, "unit_cost": None} if row["customer_id"] == "cheap" else row for row in rows]) == amounts
+
+
 def test_without_any_line_every_table_is_empty_and_typed() -> None:
     tables = roll_up({})
     for contract in (Orders, CustomerOrders, CustomerBehaviour):
@@ -169,8 +231,14 @@ def test_customer_features_hold_one_row_per_customer_with_everything_joined() ->
 
 
 @pytest.mark.parametrize("include_first", [False, True])
-def test_clv_inputs_count_days_not_orders(include_first: bool) -> None:
-    tables = roll_up(raw(7))
+@pytest.mark.parametrize("basis", ["margin", "amount"])
+def test_clv_inputs_count_days_not_orders(include_first: bool, basis: str) -> None:
+    given = raw(7)
+    if basis == "margin":
+        given[OrderLines.name] = given[OrderLines.name].with_columns(pl.col("unit_cost").fill_null(0.5))
+    tables = roll_up(given)
+    known = tables[CustomerOrders.name]["purchase_margin"].null_count() == 0
+    assert known == (basis == "margin")
     settings = Customer(clv_inputs=ClvInputs(include_first=include_first))
     table = CustomerClvInputs.conform(
         customer_clv_inputs(tables[CustomerOrders.name].lazy(), settings).lazy()
@@ -180,16 +248,14 @@ def test_clv_inputs_count_days_not_orders(include_first: bool) -> None:
     values = []
     for row in table.to_dicts():
         mine = [order for order in orders if order["customer_id"] == row["customer_id"]]
-        known = all(order["margin"] is not None for order in mine)
         days: dict[dt.date, Decimal] = {}
         for order in mine:
-            value = order["margin"] if known else order["amount"]
-            days[order["order_date"]] = days.get(order["order_date"], Decimal(0)) + value
+            days[order["order_date"]] = days.get(order["order_date"], Decimal(0)) + order[basis]
         counted = sorted(days) if include_first else sorted(days)[1:]
         assert row["frequency"] == len(days) - 1
         assert row["recency"] == (max(days) - min(days)).days
         assert row["T"] == (AS_OF - min(days)).days
-        assert row["monetary_basis"] == ("margin" if known else "amount")
+        assert row["monetary_basis"] == basis
         mean = sum(days[day] for day in counted) / len(counted) if counted else Decimal(0)
         assert row["monetary_value"] == pytest.approx(mean, abs=Decimal("0.0001"))
         assert row["churned"] == ((AS_OF - max(days)).days >= 90)
@@ -200,7 +266,7 @@ def test_clv_inputs_count_days_not_orders(include_first: bool) -> None:
         value = float(row["monetary_value"])
         tier = "Low" if not row["frequency"] else "High" if value >= high else "Low" if value <= low else "Medium"
         assert row["clv_potential_tier"] == tier
-        assert f"{row['monetary_value']:.2f}" in row["explanations"] or row["frequency"] == 0
+        assert f"{row['monetary_value']:.2f} ({basis})" in row["explanations"] or row["frequency"] == 0
     assert set(table["clv_potential_tier"]) == {"High", "Medium", "Low"}
 
 
@@ -211,25 +277,27 @@ def _by_hand(given: dict[str, pl.DataFrame], as_of: dt.date, months: int | None)
         product = catalogue.get(line["product_id"], {"category": None, "unit_cost": None})
         if line["status"] != "completed" or line["customer_id"] is None or line["order_date"] > as_of:
             continue
-        if months is not None and line["order_date"] < window_start(as_of, months):
-            continue
         line["category"] = line["category"] or product["category"]
         cost = line["unit_cost"] if line["unit_cost"] is not None else product["unit_cost"]
         known = cost is not None
         line["margin"] = line["amount"] - Decimal(str(line["quantity"])) * Decimal(str(cost)) if known else None
         customers.setdefault(line["customer_id"], []).append(line)
-    features = {name: _features(mine, as_of) for name, mine in customers.items()}
+    features = {name: _features(mine, as_of, window_start(as_of, months)) for name, mine in customers.items()}
     return {name: row for name, row in features.items() if row}
 
 
-def _features(mine: list[Row], as_of: dt.date) -> Row | None:
+def _features(mine: list[Row], as_of: dt.date, since: dt.date) -> Row | None:
     by_order: dict[str, list[Row]] = {}
     for line in mine:
         by_order.setdefault(line["order_id"], []).append(line)
     purchases = []
+    total, total_margins = Decimal(0), []
     for of_order in by_order.values():
         amount = sum(line["amount"] for line in of_order)
         margins = [line["margin"] for line in of_order]
+        if min(line["order_date"] for line in of_order) >= since:
+            total += amount
+            total_margins += margins
         if amount > 0:
             purchases.append(
                 {
@@ -244,12 +312,14 @@ def _features(mine: list[Row], as_of: dt.date) -> Row | None:
         return None
     purchases.sort(key=lambda order: order["date"])
     dates = [order["date"] for order in purchases]
-    gaps = [(b - a).days for a, b in pairwise(dates)]
-    enough = len(purchases) >= 3
-    sold = [line for line in mine if line["quantity"] > 0]
-    margins = [line["margin"] for line in mine]
+    visits = [date for date in dates if date >= since]
+    gaps = [(b - a).days for a, b in pairwise(visits)]
+    enough = len(visits) >= 3
+    ever_sold = [line for line in mine if line["quantity"] > 0]
+    sold = [line for line in ever_sold if line["order_date"] >= since]
+    units = [line["quantity"] for line in mine if line["product_id"] and line["order_date"] >= since]
+    bought = sum(n for n in units if n > 0)
     gross = sum((line["amount"] + Decimal(str(line["discount_amount"])) for line in sold), Decimal(0))
-    total = sum((line["amount"] for line in mine), Decimal(0))
     first_day = [order for order in purchases if order["date"] == dates[0]]
     known = all(order["margin"] is not None for order in purchases)
 
@@ -259,19 +329,18 @@ def _features(mine: list[Row], as_of: dt.date) -> Row | None:
 
     return {
         "purchase_total": total,
-        "visit_frequency": len(purchases),
-        "avg_ticket": float(total) / len(purchases),
+        "visit_frequency": len(visits),
+        "avg_ticket": float(total) / len(visits) if visits else 0.0,
         "product_diversity": len({line["product_id"] for line in sold} - {None}),
         "category_diversity": len({line["category"] for line in sold} - {None}),
         "recency_days": (as_of - dates[-1]).days,
         "tenure_days": (as_of - dates[0]).days,
         "median_gap_days": float(statistics.median(gaps)) if enough else None,
         "gap_cv": statistics.stdev(gaps) / statistics.mean(gaps) if enough and sum(gaps) else None,
-        "margin_total": None if None in margins else sum(margins),
+        "margin_total": None if None in total_margins else sum(total_margins),
         "discount_share": float(sum(line["discount_amount"] for line in sold)) / float(gross) if gross else None,
-        "return_rate": sum(-line["quantity"] for line in mine if line["quantity"] <= 0)
-        / sum(line["quantity"] for line in sold),
-        "primary_category": _most_frequent([(line["category"], line["order_date"]) for line in sold]),
+        "return_rate": float(-sum(n for n in units if n <= 0) / bought) if bought else None,
+        "primary_category": _most_frequent([(line["category"], line["order_date"]) for line in ever_sold]),
         "favourite_channel": _most_frequent([(order["channel"], order["date"]) for order in purchases]),
         "country": _most_frequent([(order["country"], order["date"]) for order in purchases]),
         "orders_30d": sum((as_of - date).days < 30 for date in dates),

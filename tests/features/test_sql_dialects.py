@@ -21,7 +21,7 @@ from lifecycle_assets.settings import Customer
 from lifecycle_assets.sql import Sql
 
 STATEMENTS: list[tuple[Contract, Sql]] = [
-    (Orders, orders(SHOP, AS_OF, Customer())),
+    (Orders, orders(SHOP, AS_OF)),
     (CustomerOrders, customer_orders(SHOP, AS_OF, Customer(window_months=18))),
     (CustomerBehaviour, customer_behaviour(SHOP, AS_OF, ZONE)),
 ]
@@ -73,7 +73,7 @@ def test_postgres_gives_the_same_tables(database: str) -> None:
             cursor.execute(f'INSERT INTO "{contract.area}"."{contract.table}" SELECT {columns} FROM incoming')
         for contract, _ in STATEMENTS:
             sql = {
-                Orders: orders(SHOP, AS_OF, settings),
+                Orders: orders(SHOP, AS_OF),
                 CustomerOrders: customer_orders(SHOP, AS_OF, settings),
                 CustomerBehaviour: customer_behaviour(SHOP, AS_OF, ZONE),
             }[contract]

@@ -42,9 +42,8 @@ def orders(shop: Shop) -> pl.LazyFrame:
 
 
 def bounds(shop: Shop, who: str, day: int, rule: Stage) -> tuple[float | None, float, float]:
-    """Expected gap and the days after which the customer is at risk and lapsed, as known at the end of `day`, one of
-    the customer's purchase days."""
-    gaps = {name: [b - a for a, b in pairwise(sorted(days)) if b <= day] for name, days in shop.items()}
+    """Expected gap and the days after which the customer is at risk and lapsed, as known at the end of `day`."""
+    gaps = {name: [b - a for a, b in pairwise(sorted(set(days))) if b <= day] for name, days in shop.items()}
     every = [gap for of_one in gaps.values() for gap in of_one]
     expected = None
     if every:
@@ -63,16 +62,16 @@ def bounds(shop: Shop, who: str, day: int, rule: Stage) -> tuple[float | None, f
 
 def stage_by_hand(shop: Shop, who: str, day: int, rule: Stage) -> str:
     """The stage at the end of `day`, from the purchases up to it alone."""
-    mine = sorted(d for d in shop[who] if d <= day)
+    mine = sorted({d for d in shop[who] if d <= day})
     recency = day - mine[-1]
-    if len(mine) == 1 and recency <= rule.new_days:
+    if sum(d <= day for d in shop[who]) == 1 and recency <= rule.new_days:
         return "new"
-    _, at_risk, lapsed = bounds(shop, who, mine[-1], rule)
+    _, at_risk, lapsed = bounds(shop, who, day, rule)
     if recency > lapsed:
         return "lapsed"
     if recency > at_risk:
         return "at_risk"
-    returns = [d for d in set(mine) if d > mine[0] and stage_by_hand(shop, who, d - 1, rule) == "lapsed"]
+    returns = [d for d in mine[1:] if stage_by_hand(shop, who, d - 1, rule) == "lapsed"]
     return "won_back" if returns and day - max(returns) <= rule.won_back_days else "active"
 
 
@@ -107,7 +106,7 @@ def test_a_past_night_agrees_with_the_timeline_of_today(shop: Shop, rule: Stage,
         assert (row["stage"], row["since"]) == (intervals[-1]["stage"], intervals[-1]["since"])
         assert row["previous_stage"] == (intervals[-2]["stage"] if len(intervals) > 1 else None)
         last = max(day for day in shop[row["customer_id"]] if day <= night)
-        expected, at_risk, lapsed = bounds(shop, row["customer_id"], last, rule)
+        expected, at_risk, lapsed = bounds(shop, row["customer_id"], night, rule)
         assert row["recency_days"] == night - last
         assert row["expected_gap_days"] == (None if expected is None else pytest.approx(expected))
         assert row["at_risk_after_days"] == int(at_risk)
@@ -128,6 +127,33 @@ def test_a_life_in_its_stages() -> None:
         ("new", 100), ("active", 106), ("at_risk", 136), ("lapsed", 151), ("won_back", 200),
         ("at_risk", 236), ("lapsed", 251),
     ]  # fmt: skip
+
+
+def test_a_young_shop_that_knew_only_short_gaps_re_estimates_them() -> None:
+    # On day 5 the shop has seen two gaps, of 1 day; by day 100 most gaps that ended are of 40.
+    late = {f"s{i}": [0, 40, 80] for i in range(10)}
+    shop = {**late, "ann": [2], "bob": [3, 4, 5]}
+    stages = Stage(new_days=2, gap_prior_orders=3.0)
+    timeline = stage_timeline(orders(shop), START + dt.timedelta(days=130), stages)
+    mine = timeline.filter(pl.col("customer_id") == "ann")
+    moves = [(row["stage"], (row["since"] - START).days) for row in mine.to_dicts()]
+    assert moves == [
+        ("new", 2), ("at_risk", 5), ("lapsed", 6), ("active", 40), ("at_risk", 63), ("lapsed", 123),
+    ]  # fmt: skip
+    table = lifecycle_stage(orders(shop), SHOP, START + dt.timedelta(days=60), stages)
+    assert dict(table.select("customer_id", "expected_gap_days").rows())["ann"] == 40
+
+
+def test_orders_on_one_day_are_one_occasion() -> None:
+    shop = {"ann": [0, 20, 40], "bob": [0, 10, 50], "cat": [45]}
+    often = {who: [day for day in days for _ in range(4)] for who, days in shop.items()}
+    as_of = START + dt.timedelta(days=60)
+    gaps = ["customer_id", "expected_gap_days", "at_risk_after_days", "lapsed_after_days"]
+    once, several = (lifecycle_stage(orders(made), SHOP, as_of, Stage()) for made in (shop, often))
+    assert several.select(gaps).equals(once.select(gaps))
+    # New is who placed one order; whoever placed four on the first day has begun already.
+    assert dict(once.select("customer_id", "stage").rows())["cat"] == "new"
+    assert dict(several.select("customer_id", "stage").rows())["cat"] == "active"
 
 
 def test_refunds_guests_of_the_future_and_the_order_of_rows_change_nothing() -> None:

@@ -337,6 +337,17 @@ def test_personal_values_are_masked_in_the_error(tmp_path: Path) -> None:
     assert "ana@" not in str(caught.value)
 
 
+def test_addresses_are_masked_in_the_error_wherever_they_stand(tmp_path: Path) -> None:
+    content = "customer_id,question,answer,responded_at,response_id\nC,q,9,2026-01-01,ana@example.org\n" * 2
+    rows = "response_id,answer,responded_at\nana@example.org,1,2026-01-01\nana@example.org,2,2026-01-01\n"
+    for text in (rows, content.replace("response_id", "ana@example.org", 1)):
+        with pytest.raises(ContractError, match=r"\*\*\*") as caught:
+            read_csv(
+                tmp_path, text, name="survey_responses.csv", table="survey_responses", inputs={"quarantine_limit": 0.05}
+            )
+        assert "ana@" not in str(caught.value)
+
+
 def test_a_missing_required_column_is_named_with_the_columns_there_are(tmp_path: Path) -> None:
     with pytest.raises(
         ContractError, match=r"orders\.csv: raw\.order_lines needs ordered_at, .* columns are: order_id, unit_price\."

@@ -244,6 +244,36 @@ def test_an_address_never_becomes_an_id(shopify: Path) -> None:
     assert not any("@" in str(value) for row in table.rows() for value in row)
 
 
+SHOPIFY_TEXT_DATES = """Name,Email,Financial Status,Accepts Marketing,Currency,Created at,Lineitem quantity,Lineitem name,Lineitem price,Lineitem sku,Phone
+#1,ana@example.org,paid,yes,EUR,9/30/2025 10:00,1,Mug,20.00,MUG,1
+#2,ana@example.org,paid,no,EUR,10/15/2025 10:00,1,Mug,25.00,MUG,2
+#2,ana@example.org,,,,10/15/2025 10:00,1,Card,5.00,CARD,
+#3,bo@example.org,paid,yes,EUR,9/30/2025 10:00,1,Card,4.00,CARD,3
+#4,bo@example.org,paid,,EUR,10/15/2025 10:00,1,Bag,4.00,BAG,
+#5,cy@example.org,paid,yes,EUR,10/15/2025 10:00,1,Bag,4.00,BAG,5
+#6,cy@example.org,paid,no,EUR,10/15/2025 10:00,1,Bag,4.00,BAG,5
+"""
+
+
+def test_shopifys_latest_order_is_told_by_its_date_and_not_by_its_text(tmp_path: Path) -> None:
+    (tmp_path / "orders_export_1.csv").write_text(SHOPIFY_TEXT_DATES)
+    at = night(tmp_path, mapping="shopify")
+    customers = read(at, tmp_path, TABLES["customers"]).table
+    known = {row[0]: row[1:] for row in customers.select("email", "consent_email", "phone").rows()}
+    # The order in October decides; where it says nothing, an older yes does not speak for it. Of two at once, the no.
+    assert known == {"ana@example.org": (False, "2"), "bo@example.org": (None, "3"), "cy@example.org": (False, "5")}
+    prices = dict(read(at, tmp_path, TABLES["products"]).table.select("product_id", "price").iter_rows())
+    assert prices == {"MUG": 25.0, "CARD": 5.0, "BAG": 4.0}
+
+
+def test_a_shopify_customer_with_two_addresses_is_known_by_the_latest(tmp_path: Path) -> None:
+    header, *rows = SHOPIFY_TEXT_DATES.splitlines()
+    owned = [f"{row},C7" for row in [rows[0], rows[4].replace(",paid,,", ",paid,no,")]]
+    (tmp_path / "orders_export_1.csv").write_text("\n".join([f"{header},Customer ID", *owned]) + "\n")
+    customers = read(night(tmp_path, mapping="shopify"), tmp_path, TABLES["customers"]).table
+    assert customers.select("customer_id", "email", "consent_email").rows() == [("C7", "bo@example.org", False)]
+
+
 # --- WooCommerce ------------------------------------------------------------------------------------------------------
 
 WOO_ADVANCED = """Order Number,Order Status,Order Date,First Name (Billing),Country Code (Billing),Email (Billing),Phone (Billing),SKU,Item #,Item Name,Quantity (- Refund),Item Cost,Coupon Code,Cart Discount Amount,Order Total Amount
@@ -279,6 +309,15 @@ def test_woocommerce_item_rows(tmp_path: Path) -> None:
     assert table["unit_price"].to_list() == [10.0, 10.0, 10.0]
     assert table["order_id"].to_list() == ["1010", "1010", "1011"]
     assert table["customer_id"].to_list() == ["7", "7", hashlib.sha256(b"bo@example.org").hexdigest()]
+
+
+def test_woocommerces_latest_order_is_told_by_its_date(tmp_path: Path) -> None:
+    head, first, *_ = WOO_ITEMS.splitlines()
+    rows = [first.replace("2026-03-02 10:00:00", day).replace(",Ana,", f",{name},") for day, name in
+            [("9/30/2025", "Old"), ("10/15/2025", "New")]]  # fmt: skip
+    (tmp_path / "orders.csv").write_text("\n".join([head, *rows]) + "\n")
+    customers = read(night(tmp_path, mapping="woocommerce"), tmp_path, TABLES["customers"]).table
+    assert customers.select("customer_id", "first_name").rows() == [("7", "New")]
 
 
 # --- all --------------------------------------------------------------------------------------------------------------

@@ -1,6 +1,7 @@
 """The first configuration and the list of problems, as `init` and `check` give them to people."""
 
 import datetime as dt
+from decimal import Decimal
 from pathlib import Path
 
 import polars as pl
@@ -66,6 +67,63 @@ def test_a_spanish_export_of_no_known_system(tmp_path: Path) -> None:
     assert table["order_date"].unique().to_list() == [dt.date(2026, 6, 3)]
     people = read(night(place, mapping=shop.mapping.model_dump()), out, TABLES["customers"]).table
     assert people.select("customer_id", "email", "first_name").rows() == [("C1", "a@b.es", "Ana")]
+
+
+@pytest.mark.parametrize(
+    ("name", "header", "country", "home", "people", "goods"),
+    [
+        (
+            "Bestellungen",
+            "Bestell-Nr.;Kundennummer;Bestelldatum;Artikelnummer;Menge;Stückpreis;Rabatt;Land;Währung",
+            "Deutschland",
+            ("Europe/Berlin", "EUR", "DE"),
+            ("Kunden", "Kunden-Nr.;E-Mail-Adresse;Vorname;Geburtsdatum;Telefon"),
+            ("Artikel", "Artikelnummer;Bezeichnung;Kategorie;Preis;Einkaufspreis;Marke"),
+        ),
+        (
+            "Commandes",
+            "N° commande;Client;Date d'achat;Réf. article;Qté;Prix unitaire;Remise;Pays;Devise",
+            "Frankreich",
+            ("Europe/Paris", "EUR", "FR"),
+            ("Clients", "ID client;Courriel;Prénom;Date de naissance;Téléphone"),
+            ("Produits", "Code article;Désignation;Catégorie;Prix;Prix d'achat;Marque"),
+        ),
+    ],
+    ids=["German", "French"],
+)
+def test_german_and_french_exports(
+    tmp_path: Path,
+    name: str,
+    header: str,
+    country: str,
+    home: tuple[str, str, str],
+    people: tuple[str, str],
+    goods: tuple[str, str],
+) -> None:
+    place = tmp_path / "input"
+    place.mkdir()
+    (place / f"{name}.csv").write_text(f"{header}\n1;C1;03.06.2026;A;2;1.234,50;4,50;{country};EUR\n")
+    (place / f"{people[0]}.csv").write_text(f"{people[1]}\nC1;a@b.de;Ana;13.02.1990;030 1\n")
+    (place / f"{goods[0]}.csv").write_text(f"{goods[1]}\nA;Mug;Cups;1.234,50;9,5;Acme\n")
+    _, shop = guessed(place, tmp_path)
+    assert (shop.timezone, shop.currency, shop.country) == home
+    out = tmp_path / "out"
+    out.mkdir()
+    at = night(place, mapping=shop.mapping.model_dump())
+    line = read(at, out).table.row(0, named=True)
+    assert (line["order_id"], line["customer_id"], line["order_date"]) == ("1", "C1", dt.date(2026, 6, 3))
+    assert (line["product_id"], line["quantity"], line["amount"]) == ("A", 2.0, Decimal("2464.5"))
+    customer = read(at, out, TABLES["customers"]).table.row(0, named=True)
+    assert (customer["customer_id"], customer["email"], customer["first_name"]) == ("C1", "a@b.de", "Ana")
+    assert (customer["birth_date"], customer["phone"]) == (dt.date(1990, 2, 13), "030 1")
+    product = read(at, out, TABLES["products"]).table.row(0, named=True)
+    assert (product["product_id"], product["name"], product["category"], product["brand"]) == (
+        "A",
+        "Mug",
+        "Cups",
+        "Acme",
+    )
+    assert (product["price"], product["unit_cost"]) == (1234.5, 9.5)
 
 
 def test_what_is_given_is_taken(tmp_path: Path) -> None:
@@ -170,6 +228,15 @@ def test_a_sound_input_has_no_problems(tmp_path: Path) -> None:
         in found[0][2]
     )
     assert found[1][1] == "notes"
+
+
+def test_opt_outs_that_were_read_with_caution_are_told(tmp_path: Path) -> None:
+    place = tmp_path / "input"
+    place.mkdir()
+    (place / "orders.csv").write_text(lines(LINE.replace("2026-01-02", "2026-06-29")))
+    (place / "suppressions.csv").write_text("customer_id,channel\nC1,newsletter\nC2,email\n")
+    assert ("warning", "suppressions") in [(level, table) for level, table, _ in problems(tmp_path, place)]
+    assert any("1 opt-outs have a channel or a date" in text for _, _, text in problems(tmp_path, place))
 
 
 def test_late_data_and_a_missing_folder_are_problems(tmp_path: Path) -> None:

@@ -118,8 +118,16 @@ def test_a_consent_event_is_known_by_customer_channel_and_time(tmp_path: Path) -
         + "C,email,no,2026-01-02\nC,sms,no,2026-01-01\n"
     )
     result = read_csv(tmp_path, content, name="consents.csv", table="consents")
-    assert result.table.select("channel", "granted").rows() == [("email", True), ("email", False), ("sms", False)]
+    events = result.table.sort("channel", "occurred_at").select("channel", "granted").rows()
+    assert events == [("email", True), ("email", False), ("sms", False)]
     assert [row for row, *_ in result.rules()] == [2, 3]
+
+
+def test_a_withdrawal_at_the_moment_of_a_grant_is_kept_beside_it(tmp_path: Path) -> None:
+    content = "customer_id,channel,granted,occurred_at\nC,email,true,2026-01-01\nC,email,false,2026-01-01\n"
+    result = read_csv(tmp_path, content, name="consents.csv", table="consents")
+    assert sorted(result.table["granted"]) == [False, True]
+    assert not result.rules()
 
 
 def test_further_columns_of_customers_become_attributes(tmp_path: Path) -> None:

@@ -78,6 +78,7 @@ def checks(result: dg.ExecuteInProcessResult) -> dict[str, bool]:
 
 
 def test_a_night_fills_every_raw_table_and_accounts_for_every_row(house: House) -> None:
+    (house.input / "suppressions.csv").write_text("customer_id,channel\nC1,newsletter\nC2,sms\n")
     result = house.run()
     assert result.success
     assert checks(result) == {"every_row_accounted_for": True}
@@ -86,10 +87,16 @@ def test_a_night_fills_every_raw_table_and_accounts_for_every_row(house: House) 
     assert aside.rows() == [("order_lines", 31, None, "malformed"), ("products", 32, "product_id", "repeated")]
     reads = house.lake.scan(InputReads, "s").collect()
     assert reads["table"].to_list() == sorted(TABLES)
-    assert reads.filter(pl.col("source").is_not_null())["table"].to_list() == ["order_lines", "products"]
+    assert reads.filter(pl.col("source").is_not_null())["table"].to_list() == [
+        "order_lines",
+        "products",
+        "suppressions",
+    ]
     materialized = {e.asset_key.path[-1]: e.materialization.metadata for e in result.get_asset_materialization_events()}
     assert materialized["order_lines"]["rows kept"].value == 30
     assert "a table named costs would fill it" in materialized["costs"]["source"].value
+    assert materialized["suppressions"]["opt-outs read with caution"].value == 1
+    assert "opt-outs read with caution" not in materialized["order_lines"]
 
 
 def test_a_repeated_night_changes_no_file_and_leaves_none_behind(house: House) -> None:

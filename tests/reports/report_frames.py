@@ -6,6 +6,7 @@ from decimal import Decimal
 import numpy as np
 import polars as pl
 
+from lifecycle_assets.dispatch.ledger import Ledger
 from lifecycle_assets.inputs.contracts import InputReads, Quarantine
 from lifecycle_assets.reports.lifecycle import Tables
 from lifecycle_assets.settings import Shop
@@ -102,8 +103,6 @@ def tables(order_lines: pl.DataFrame, as_of: dt.date = AS_OF, sends: bool = True
     timeline = _timeline(bought, as_of)
     stage = timeline.filter(pl.col("until") == as_of).select("customer_id", "stage")
     decisions = _decisions(stage, as_of) if sends else _held(stage)
-    sent = decisions.filter(pl.col("action") == "send")
-    batches = sent.select("programme", "channel").unique()
     reads, quarantine = _quality(order_lines, as_of)
     frames = (
         order_lines,
@@ -116,8 +115,7 @@ def tables(order_lines: pl.DataFrame, as_of: dt.date = AS_OF, sends: bool = True
         stage,
         timeline,
         decisions,
-        sent,
-        batches,
+        ledger(decisions, as_of),
     )
     return Tables(*(frame.lazy() for frame in frames))
 
@@ -159,6 +157,30 @@ def _decisions(stage: pl.DataFrame, as_of: dt.date) -> pl.DataFrame:
             reason = "holdout" if name == "lapsed" else "frequency_cap" if place % 5 == 0 else "not_qualified"
             rows.append((customer, "hold", reason, None, None, None, None, None, None, None))
     return pl.DataFrame(rows, DECISIONS, orient="row")
+
+
+def ledger(decisions: pl.DataFrame, as_of: dt.date) -> pl.DataFrame:
+    """The lines of the night's planned messages, some of which were held back at the last check and one of which was
+    first taken back and then sent; and the lines of the night before, when they all were sent."""
+    rows: list[tuple[object, ...]] = []
+
+    def line(night: dt.date, event: str, place: int, row: dict[str, object], detail: str | None = None) -> None:
+        at = dt.datetime.combine(night + dt.timedelta(days=1), dt.time(2, int(event != "cancelled")), dt.UTC)
+        batch = f"{night} {row['programme']}"
+        how = (row["customer_id"], row["channel"], row["programme"], 1, row["offer_id"], "nightly run", "s@run", detail)
+        rows.append(("s", night, f"{night} {place}", batch, event, at, *how))
+
+    for place, row in enumerate(decisions.filter(pl.col("action") == "send").iter_rows(named=True)):
+        line(as_of - dt.timedelta(days=1), "exported", place, row)
+        reason = {3: "suppressed", 5: "expired", 6: "suppressed"}.get(place % 9)
+        if place == 0:
+            line(as_of, "cancelled", place, row, "not released: the run ended early")
+        if reason:
+            line(as_of, "cancelled", place, row, f"{reason} at export")
+        else:
+            line(as_of, "planned", place, row)
+            line(as_of, "exported", place, row)
+    return pl.DataFrame(rows, Ledger.polars_schema, orient="row")
 
 
 def _held(stage: pl.DataFrame) -> pl.DataFrame:

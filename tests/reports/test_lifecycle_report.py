@@ -5,6 +5,7 @@ import itertools
 import json
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from functools import cache
 from html.parser import HTMLParser
 
@@ -18,11 +19,19 @@ from lifecycle_assets.reports.lifecycle import Report, lifecycle_facts, lifecycl
 from lifecycle_assets.reports.narrative import Catalogue, Sentence, Writer
 from lifecycle_assets.reports.telling import Teller
 
+
+def superseded(made: lifecycle.Tables) -> lifecycle.Tables:
+    """The night after has gone out already, and nothing of this one."""
+    moved = made.ledger.filter(as_of=AS_OF, event="exported").with_columns(pl.col("as_of").dt.offset_by("1d"))
+    return replace(made, ledger=moved)
+
+
 CASES: dict[str, Callable[[], lifecycle.Tables]] = {
     "rising": lambda: tables(lines(customers=250, trend=0.6)),
     "flat": lambda: tables(lines(customers=150, guests=0)),
     "falling": lambda: tables(lines(customers=150, trend=-0.6)),
     "tiny": lambda: tables(lines(customers=6, days=100, guests=0)),
+    "superseded": lambda: superseded(tables(lines(customers=80))),
     "silent": lambda: tables(lines(customers=80, days=80), sends=False),
     "empty": lambda: tables(lines(customers=0, guests=0), sends=False),
 }
@@ -154,6 +163,37 @@ def test_nothing_to_send_is_said_and_explained() -> None:
     assert "Nothing goes out." in text and "there is a stated reason" in text
     assert "Nothing, since nothing goes out." in text
     assert "The most common reason for silence: has not agreed to be contacted on the channel" in text
+
+
+def test_only_what_went_out_is_said_to_go_out() -> None:
+    facts, text = facts_of("rising"), said("rising")
+    numbers = [facts.value(path) for path in ("tonight.sends", "tonight.withheld", "withheld.suppressed")]
+    sends, withheld, suppressed = numbers
+    assert withheld == suppressed + facts.value("withheld.expired")
+    assert f"{sends} messages go out, one each to {sends} of " in text
+    assert (
+        f"{withheld} messages were held back at the last check (the message came too late to be sent: "
+        f"{facts.value('withheld.expired')}; on the list of people not to contact: {suppressed})." in text
+    )
+    made = CASES["rising"]()
+    one = lifecycle_facts(
+        replace(made, ledger=made.ledger.filter(pl.col("idempotency_key").str.ends_with(" 3"))), AS_OF, SHOP
+    )
+    shown = lifecycle_report(one, "corner", AS_OF, SHOP)
+    assert "1 message was held back at the last check (on the list of people not to contact: 1)." in shown.html
+
+
+def test_a_night_that_came_after_a_later_one_is_said_to_have_released_nothing() -> None:
+    text = said("superseded")
+    count = facts_of("superseded").value("tonight.planned")
+    assert "Nothing goes out." in text and "Nothing, since nothing goes out." in text
+    assert f"{count} planned messages were not released, because the night of 1 July 2024 has gone out already." in text
+
+
+def test_the_holdout_is_compared_as_it_was_assigned() -> None:
+    text = said("rising")
+    assert "comparing all customers assigned to receive with all kept back, whether or not a message went out" in text
+    assert "those who got one" not in text
 
 
 def test_an_empty_shop_gets_a_report_that_says_so() -> None:

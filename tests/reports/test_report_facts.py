@@ -3,6 +3,7 @@
 import datetime as dt
 import math
 from collections import Counter, defaultdict
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
@@ -18,7 +19,6 @@ from lifecycle_assets.reports.facts import Facts
 from lifecycle_assets.reports.lifecycle import Tables, lifecycle_facts
 from lifecycle_assets.reports.sales import sales
 
-EVER = dt.date(1900, 1, 1)
 Rows = list[dict[str, Any]]
 
 
@@ -127,10 +127,28 @@ def naive(data: dict[str, Rows]) -> dict[str, Any]:  # noqa: PLR0912
     found |= {"fullest_cell": len(cells[fullest]), "rfm.bins": 5}
     found |= {"fullest_cell.recency": fullest[0], "fullest_cell.frequency": fullest[1]}
 
-    sends = [r for r in data["decisions"] if r["action"] == "send"]
+    exported = [r for r in data["ledger"] if r["as_of"] == AS_OF and r["event"] == "exported"]
+    later = max((r["as_of"] for r in data["ledger"] if r["as_of"] > AS_OF and r["event"] == "exported"), default=None)
+    out = {r["customer_id"] for r in exported}
+    refused = {
+        r["customer_id"]: r["detail"].removesuffix(" at export")
+        for r in data["ledger"]
+        if r["as_of"] == AS_OF and r["event"] == "cancelled" and r["detail"].endswith(" at export")
+    }
+    planned = [r for r in data["decisions"] if r["action"] == "send"]
+    sends = [r for r in planned if r["customer_id"] in out]
     holds = [r for r in data["decisions"] if r["action"] == "hold"]
+    for r in planned:
+        if r["customer_id"] not in out:
+            reason = refused.get(r["customer_id"], "superseded" if later else "unreleased")
+            holds.append({**r, "reason": reason})
     found |= {"tonight.decided": len(data["decisions"]), "tonight.sends": len(sends), "tonight.holds": len(holds)}
-    found |= {"tonight.messages": len(data["messages"]), "tonight.batches": len(data["batches"])}
+    found |= {"tonight.planned": len(planned), "tonight.batches": len({r["batch_id"] for r in exported})}
+    withheld = Counter(refused[r["customer_id"]] for r in planned if r["customer_id"] in refused.keys() - out)
+    found["tonight.withheld"] = withheld.total()
+    found |= {f"withheld.{reason}": count for reason, count in withheld.items()}
+    found["tonight.superseded"] = sum(r["reason"] == "superseded" for r in holds)
+    found["tonight.later"] = later if found["tonight.superseded"] else None
     found["tonight.holdout"] = sum(r["reason"] == "holdout" for r in holds)
     found["tonight.value"] = sum(r["expected_value"] for r in sends)
     found["tonight.responses"] = sum(r["score_propensity"] for r in sends)
@@ -173,6 +191,31 @@ def test_every_fact_is_what_the_rows_say(trend: float) -> None:
             assert got == value, path
     constant = ("method.", "period.", "setting.")
     assert {fact for fact in facts.facts if not fact.startswith(constant)} == {p for p in expected if "/" not in p}
+
+
+def test_what_was_planned_goes_out_is_held_back_or_was_superseded() -> None:
+    made = tables(lines(customers=150))
+    facts = lifecycle_facts(made, AS_OF, SHOP)
+    assert facts.value("tonight.sends") > 0
+    assert facts.value("withheld.suppressed") > 0 and facts.value("withheld.expired") > 0
+    assert facts.value("tonight.planned") == facts.value("tonight.sends") + facts.value("tonight.withheld")
+    assert facts.value("tonight.decided") == facts.value("tonight.sends") + facts.value("tonight.holds")
+    assert facts.value("tonight.later") is None
+
+    lines_of_night = pl.col("as_of") == AS_OF
+    tomorrow = made.ledger.filter(lines_of_night, event="exported").with_columns(pl.col("as_of").dt.offset_by("1d"))
+    repeated = replace(made, ledger=pl.concat([made.ledger, tomorrow]))
+    assert lifecycle_facts(repeated, AS_OF, SHOP).to_json() == facts.to_json()
+
+    never = replace(made, ledger=pl.concat([made.ledger.filter(~lines_of_night), tomorrow]))
+    late = lifecycle_facts(never, AS_OF, SHOP)
+    assert late.value("tonight.sends") == late.value("tonight.withheld") == late.value("tonight.batches") == 0
+    assert late.value("tonight.superseded") == late.value("hold.superseded") == late.value("tonight.planned") > 0
+    assert late.value("tonight.later") == AS_OF + dt.timedelta(days=1)
+
+    unborn = lifecycle_facts(replace(made, ledger=made.ledger.filter(~lines_of_night)), AS_OF, SHOP)
+    assert unborn.value("hold.unreleased") == unborn.value("tonight.planned")
+    assert unborn.value("tonight.superseded") == 0
 
 
 def test_the_reasons_for_a_change_add_up_to_it() -> None:
@@ -234,7 +277,7 @@ def _sales(rows: list[tuple[dt.date, str, str, Decimal]]) -> Facts:
     schema = {"order_date": pl.Date, "customer_id": pl.String, "order_id": pl.String, "amount": pl.Decimal(18, 4)}
     frame = pl.DataFrame(rows, schema, orient="row").lazy()
     order_lines = frame.with_columns(status=pl.lit("completed"), quantity=pl.lit(1.0))
-    return sales(order_lines, frame.with_columns(is_purchase=pl.col("amount") > 0), AS_OF, EVER)
+    return sales(order_lines, frame.with_columns(is_purchase=pl.col("amount") > 0), AS_OF)
 
 
 day = st.integers(-5, 500).map(lambda back: AS_OF - dt.timedelta(days=back))
@@ -259,10 +302,11 @@ def test_a_comparison_needs_data_for_the_whole_earlier_period() -> None:
     assert _sales([(first + dt.timedelta(days=1), "a", "1", Decimal(5))]).verdict("sales.30d.revenue") == "none"
 
 
-def test_an_observation_window_moves_the_start_of_the_data() -> None:
+def test_an_observation_window_leaves_the_trends_alone() -> None:
     made = tables(lines(customers=60))
-    short = SHOP.model_copy(update={"customer": SHOP.customer.model_copy(update={"window_months": 3})})
-    facts = lifecycle_facts(made, AS_OF, short)
-    assert facts.value("data.first") >= dt.date(2024, 3, 31)
-    assert facts.verdict("sales.30d.revenue") != "none"
-    assert facts.verdict("sales.90d.revenue") == "none"
+    short = SHOP.model_copy(update={"customer": SHOP.customer.model_copy(update={"window_months": 1})})
+    facts, windowed = lifecycle_facts(made, AS_OF, SHOP), lifecycle_facts(made, AS_OF, short)
+    assert windowed.value("data.first") == facts.value("data.first")
+    for figure in ("sales.30d.revenue", "sales.90d.revenue", "sales.90d.orders"):
+        assert windowed.value(figure) == facts.value(figure)
+        assert windowed.verdict(figure) == facts.verdict(figure) != "none"

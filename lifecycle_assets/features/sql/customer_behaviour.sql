@@ -74,6 +74,8 @@ messages AS (
     SELECT
         customer_id,
         CASE WHEN sent_at >= :from_90d THEN 1 ELSE 0 END AS is_late,
+        CASE WHEN channel IN ('email', 'whatsapp', 'push', 'in_app') THEN 1 ELSE 0 END AS tells_opens,
+        CASE WHEN channel IN ('email', 'whatsapp', 'push', 'in_app', 'sms', 'ads') THEN 1 ELSE 0 END AS tells_clicks,
         CASE
             WHEN opened_at < :until AND opened_at > COALESCE(delivered_at, sent_at) + INTERVAL '2' SECOND THEN 1 ELSE 0
         END AS is_opened,
@@ -87,10 +89,12 @@ message_sums AS (
     SELECT
         customer_id,
         SUM(is_late) AS sends,
-        SUM(is_late * is_opened) AS opens,
-        SUM(is_late * is_clicked) AS clicks,
-        SUM(1 - is_late) AS early_sends,
-        SUM((1 - is_late) * is_clicked) AS early_clicks
+        SUM(is_late * tells_opens) AS openable,
+        SUM(is_late * tells_opens * is_opened) AS opens,
+        SUM(is_late * tells_clicks) AS clickable,
+        SUM(is_late * tells_clicks * is_clicked) AS clicks,
+        SUM((1 - is_late) * tells_clicks) AS early_clickable,
+        SUM((1 - is_late) * tells_clicks * is_clicked) AS early_clicks
     FROM messages
     GROUP BY customer_id
 ),
@@ -127,11 +131,11 @@ SELECT
     END AS session_depth_trend,
     v.category_shift,
     CASE WHEN i.engagement > 0 THEN COALESCE(m.sends, 0) END AS sends_90d,
-    CASE WHEN m.sends > 0 THEN CAST(m.opens AS DOUBLE) / m.sends END AS open_rate_90d,
-    CASE WHEN m.sends > 0 THEN CAST(m.clicks AS DOUBLE) / m.sends END AS click_rate_90d,
+    CASE WHEN m.openable > 0 THEN CAST(m.opens AS DOUBLE) / m.openable END AS open_rate_90d,
+    CASE WHEN m.clickable > 0 THEN CAST(m.clicks AS DOUBLE) / m.clickable END AS click_rate_90d,
     CASE
-        WHEN m.sends > 0 AND m.early_sends > 0
-            THEN CAST(m.clicks AS DOUBLE) / m.sends - CAST(m.early_clicks AS DOUBLE) / m.early_sends
+        WHEN m.clickable > 0 AND m.early_clickable > 0
+            THEN CAST(m.clicks AS DOUBLE) / m.clickable - CAST(m.early_clicks AS DOUBLE) / m.early_clickable
     END AS response_trend,
     CASE WHEN i.tickets > 0 THEN COALESCE(t.tickets_90d, 0) END AS tickets_90d,
     CASE WHEN i.payments > 0 THEN COALESCE(f.failed_payments_12m, 0) END AS failed_payments_12m,

@@ -1,5 +1,11 @@
--- One row per customer with at least one purchase: everything that follows from order lines alone.
-WITH lines AS (
+-- One row per customer with at least one purchase: everything that follows from order lines alone. Metrics are those of
+-- the observation window, which begins on :since.
+WITH shop AS (
+    SELECT COUNT(product_id) AS product_ids
+    FROM raw.order_lines
+    WHERE order_date <= :as_of
+),
+lines AS (
     SELECT
         l.customer_id,
         l.product_id,
@@ -7,24 +13,25 @@ WITH lines AS (
         l.order_date,
         DATE_DIFF('day', l.order_date, :as_of) AS age,
         CASE WHEN l.quantity > 0 THEN 1 ELSE 0 END AS is_sold,
-        CAST(l.quantity AS DECIMAL(18, 4)) AS units,
+        CASE WHEN l.order_date >= :since THEN 1 ELSE 0 END AS is_observed,
+        CASE WHEN l.product_id IS NOT NULL OR s.product_ids = 0 THEN CAST(l.quantity AS DECIMAL(18, 4)) END AS units,
         l.amount,
         CAST(l.discount_amount AS DECIMAL(18, 4)) AS discount
     FROM raw.order_lines AS l
+    CROSS JOIN shop AS s
     LEFT JOIN raw.products AS p ON p.product_id = l.product_id
     WHERE l.status = 'completed'
       AND l.customer_id IS NOT NULL
       AND l.order_date <= :as_of
-      AND l.order_date >= :since
 ),
 line_sums AS (
     SELECT
         customer_id,
-        COUNT(DISTINCT CASE WHEN is_sold = 1 THEN product_id END) AS product_diversity,
-        SUM(CASE WHEN is_sold = 1 THEN units END) AS bought_units,
-        SUM(CASE WHEN is_sold = 0 THEN -units END) AS returned_units,
-        SUM(CASE WHEN is_sold = 1 THEN amount + discount END) AS gross_amount,
-        SUM(CASE WHEN is_sold = 1 THEN discount END) AS discount,
+        COUNT(DISTINCT CASE WHEN is_observed = 1 AND is_sold = 1 THEN product_id END) AS product_diversity,
+        SUM(CASE WHEN is_observed = 1 AND is_sold = 1 THEN units END) AS bought_units,
+        SUM(CASE WHEN is_observed = 1 AND is_sold = 0 THEN -units END) AS returned_units,
+        SUM(CASE WHEN is_observed = 1 AND is_sold = 1 THEN amount + discount END) AS gross_amount,
+        SUM(CASE WHEN is_observed = 1 AND is_sold = 1 THEN discount END) AS discount,
         SUM(CASE WHEN age < 90 THEN amount END) AS spend_90d,
         SUM(CASE WHEN age >= 90 AND age < 180 THEN amount END) AS spend_prev_90d
     FROM lines
@@ -40,7 +47,7 @@ category_ranks AS (
     SELECT
         customer_id,
         category,
-        COUNT(*) OVER (PARTITION BY customer_id) AS category_diversity,
+        SUM(CASE WHEN latest >= :since THEN 1 ELSE 0 END) OVER (PARTITION BY customer_id) AS category_diversity,
         ROW_NUMBER() OVER (PARTITION BY customer_id ORDER BY n DESC, latest DESC, category) AS place
     FROM category_lines
 ),
@@ -50,6 +57,7 @@ order_sums AS (
         SUM(amount) AS purchase_total,
         CASE WHEN COUNT(margin) = COUNT(*) THEN SUM(margin) END AS margin_total
     FROM features.orders
+    WHERE order_date >= :since
     GROUP BY customer_id
 ),
 purchases AS (
@@ -61,14 +69,21 @@ purchases AS (
         sales_channel,
         country,
         DATE_DIFF('day', order_date, :as_of) AS age,
-        DATE_DIFF('day', LAG(order_date) OVER (PARTITION BY customer_id ORDER BY order_date), order_date) AS gap
+        CASE WHEN order_date >= :since THEN 1 ELSE 0 END AS is_observed,
+        LAG(order_date) OVER (PARTITION BY customer_id ORDER BY order_date) AS previous_date
     FROM features.orders
     WHERE is_purchase
+),
+gaps AS (
+    SELECT
+        *,
+        CASE WHEN previous_date >= :since THEN DATE_DIFF('day', previous_date, order_date) END AS gap
+    FROM purchases
 ),
 purchase_sums AS (
     SELECT
         customer_id,
-        COUNT(*) AS visit_frequency,
+        SUM(is_observed) AS visit_frequency,
         MIN(order_date) AS first_purchase_date,
         MAX(order_date) AS last_purchase_date,
         SUM(CASE WHEN age < 30 THEN 1 ELSE 0 END) AS orders_30d,
@@ -78,7 +93,7 @@ purchase_sums AS (
         COUNT(gap) AS gaps,
         SUM(gap) AS gap_sum,
         SUM(gap * gap) AS gap_square_sum
-    FROM purchases
+    FROM gaps
     GROUP BY customer_id
 ),
 purchase_days AS (
@@ -126,9 +141,9 @@ SELECT
     CAST(:shop AS VARCHAR) AS shop_id,
     :as_of AS as_of,
     p.customer_id,
-    o.purchase_total,
+    COALESCE(o.purchase_total, 0) AS purchase_total,
     p.visit_frequency,
-    CAST(o.purchase_total AS DOUBLE) / p.visit_frequency AS avg_ticket,
+    CASE WHEN p.visit_frequency > 0 THEN CAST(o.purchase_total AS DOUBLE) / p.visit_frequency ELSE 0 END AS avg_ticket,
     l.product_diversity,
     COALESCE(c.category_diversity, 0) AS category_diversity,
     DATE_DIFF('day', p.last_purchase_date, :as_of) AS recency_days,
@@ -140,7 +155,7 @@ SELECT
                 CAST(p.gaps * p.gap_square_sum - p.gap_sum * p.gap_sum AS DOUBLE) / (p.gaps * (p.gaps - 1))
             ) * p.gaps / p.gap_sum
     END AS gap_cv,
-    o.margin_total,
+    CASE WHEN o.customer_id IS NULL THEN 0 ELSE o.margin_total END AS margin_total,
     CASE WHEN l.gross_amount > 0 THEN CAST(l.discount AS DOUBLE) / CAST(l.gross_amount AS DOUBLE) END AS discount_share,
     CASE
         WHEN l.bought_units > 0 THEN CAST(COALESCE(l.returned_units, 0) AS DOUBLE) / CAST(l.bought_units AS DOUBLE)
@@ -161,9 +176,9 @@ SELECT
     d.purchase_margin,
     d.first_day_margin
 FROM purchase_sums AS p
-JOIN order_sums AS o ON o.customer_id = p.customer_id
 JOIN line_sums AS l ON l.customer_id = p.customer_id
 JOIN day_sums AS d ON d.customer_id = p.customer_id
+LEFT JOIN order_sums AS o ON o.customer_id = p.customer_id
 LEFT JOIN category_ranks AS c ON c.customer_id = p.customer_id AND c.place = 1
 LEFT JOIN channel_orders AS ch ON ch.customer_id = p.customer_id AND ch.place = 1
 LEFT JOIN country_orders AS co ON co.customer_id = p.customer_id AND co.place = 1

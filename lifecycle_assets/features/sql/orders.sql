@@ -15,7 +15,6 @@ WITH lines AS (
     WHERE l.status = 'completed'
       AND l.customer_id IS NOT NULL
       AND l.order_date <= :as_of
-      AND l.order_date >= :since
 )
 SELECT
     CAST(:shop AS VARCHAR) AS shop_id,

@@ -8,7 +8,8 @@ order's date. Orders that are not paid yet (cash on delivery, bank transfer) cou
 ones do not.
 
 The export has no customer id, and an address must not become one: customers are known by the SHA-256 of their e-mail
-address (trimmed, lower case). Consent is what `Accepts Marketing` said on the customer's latest order.
+address (trimmed, lower case). Consent is what `Accepts Marketing` said on the customer's latest order: where that order says
+nothing, none is given, whatever an older one said.
 """
 
 import polars as pl
@@ -102,9 +103,9 @@ def settle(lines: pl.DataFrame) -> pl.DataFrame:
 
 
 def customers(scan: Scan) -> pl.LazyFrame:
-    """One row per e-mail address: what the latest order says of its owner."""
-    orders = scan("order_lines")
-    have = orders.collect_schema()
+    """One row per e-mail address: consent as the latest order has it, all else as the latest order that states it."""
+    lines = _lines(scan)
+    have = lines.collect_schema()
     email = _column(have, "Email").str.strip_chars().str.to_lowercase()
     wanted = {
         "email": email,
@@ -113,38 +114,51 @@ def customers(scan: Scan) -> pl.LazyFrame:
         "first_name": pl.coalesce(_column(have, "Billing Name"), _column(have, "Shipping Name")).str.extract(r"^(\S+)"),
         "country": pl.coalesce(_column(have, "Shipping Country"), _column(have, "Billing Country")),
         "consent_email": _column(have, "Accepts Marketing"),
-        "at": _column(have, "Created at"),
+        "at": pl.col("at"),
     }
+    orders = (
+        lines.select("Name", **wanted)
+        .group_by("Name", maintain_order=True)
+        .agg(pl.all().drop_nulls().first())
+        .drop("Name")
+    )
     latest = (
-        orders.select(**wanted)
-        .filter(pl.col("email").is_not_null())
-        .sort("email", "at", descending=[False, True], nulls_last=True, maintain_order=True)
+        orders.filter(pl.col("email").is_not_null())
+        # Of two orders at the same moment, the one that gives no consent.
+        .sort("at", "consent_email", descending=[True, False], nulls_last=[True, False], maintain_order=True)
         .group_by("email", maintain_order=True)
-        .agg(pl.all().exclude("at").drop_nulls().first())
+        .agg(pl.all().exclude("consent_email").drop_nulls().first(), pl.col("consent_email").first())
         .collect()
     )
     known = latest.with_columns(customer_id=pl.coalesce("customer_id", parsing.sha256(latest["email"])))
-    return known.unique("customer_id", keep="first", maintain_order=True).lazy()
+    # Of several addresses of one customer, the one of the latest order.
+    return known.unique("customer_id", keep="first", maintain_order=True).drop("at").lazy()
 
 
 def products(scan: Scan) -> pl.LazyFrame:
     """One row per product sold, by SKU and else by name, as its latest line has it."""
-    orders = scan("order_lines")
-    have = orders.collect_schema()
+    lines = _lines(scan)
+    have = lines.collect_schema()
     wanted = {
         "product_id": pl.coalesce(_column(have, "Lineitem sku"), _column(have, "Lineitem name")).str.strip_chars(),
         "name": _column(have, "Lineitem name"),
         "brand": _column(have, "Vendor"),
         "price": _column(have, "Lineitem price"),
-        "at": _column(have, "Created at"),
+        "at": pl.col("at"),
     }
     return (
-        orders.select(**wanted)
+        lines.select(**wanted)
         .filter(pl.col("product_id").is_not_null())
         .sort("product_id", "at", descending=[False, True], nulls_last=True, maintain_order=True)
         .group_by("product_id", maintain_order=True)
         .agg(pl.all().exclude("at").drop_nulls().first())
     )
+
+
+def _lines(scan: Scan) -> pl.LazyFrame:
+    """The export's rows, each with its order's `Name` and its moment, `at`."""
+    lines = scan("order_lines").with_columns(pl.col("Name").forward_fill(), scan.ordered_at().alias("at"))
+    return lines.with_columns(pl.col("at").drop_nulls().first().over("Name"))
 
 
 def _column(have: pl.Schema, name: str) -> pl.Expr:

@@ -85,7 +85,7 @@ def settle(lines: pl.DataFrame) -> pl.DataFrame:
 
 def customers(scan: Scan) -> pl.LazyFrame:
     """One row per customer: what the latest order says. The export knows nothing of consent."""
-    orders = scan("order_lines")
+    orders = scan("order_lines").with_columns(scan.ordered_at().alias("at"))
     have = {normal(name): name for name in reversed(orders.collect_schema().names())}
 
     def column(*names: str) -> pl.Expr:
@@ -99,7 +99,7 @@ def customers(scan: Scan) -> pl.LazyFrame:
             phone=column("Phone (Billing)", "billing_phone"),
             first_name=column("First Name (Billing)", "billing_first_name"),
             country=column("Country Code (Billing)", "billing_country"),
-            at=column("Order Date", "date"),
+            at="at",
         )
         .filter(pl.col("email").is_not_null())
         .collect()

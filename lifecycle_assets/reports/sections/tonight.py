@@ -26,7 +26,7 @@ def tonight(tell: Teller) -> render.Section:
     ]
     heads = ("programme", "channel", "offer", "hours", "discount", "messages", "value")
     lead = tell.say("tonight.sends", count="tonight.sends", decided="tonight.decided")
-    sentences = [lead, first_screen.holdout(tell), *first_screen.expected(tell)]
+    sentences = [lead, *first_screen.unsent(tell), first_screen.holdout(tell), *first_screen.expected(tell)]
     return tell.section(
         "tonight", sentences, [tell.table("sends", heads, rows, texts={1, 2, 3})], [_sends(tell), *_hours(tell)]
     )
