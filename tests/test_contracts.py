@@ -6,10 +6,10 @@ import dataframely as dy
 import duckdb
 import polars as pl
 import pytest
-from lifecycle_assets.features.rfm import CustomerRfm
 
 from lifecycle_assets.contracts import AREAS, Contract, describe, money, registry, table
 from lifecycle_assets.errors import ContractError
+from lifecycle_assets.features.rfm import CustomerRfm
 from lifecycle_assets.inputs.contracts import Costs, Products
 
 
