@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from lifecycle_assets.dispatch.hashing import sha256
+from lifecycle_assets.hashing import sha256
 from lifecycle_assets.settings import ChannelName, Routing
 
 FLAGS = {name: f"consent_{name}" for name in ("email", "sms", "whatsapp", "push", "ads")}

@@ -26,8 +26,8 @@ from lifecycle_assets.dispatch.eligibility import (
     days_since_step,
     judge,
 )
-from lifecycle_assets.dispatch.hashing import digests
 from lifecycle_assets.dispatch.offers import Lane, lanes, with_best_offer
+from lifecycle_assets.hashing import digests
 from lifecycle_assets.settings import Routing, Shop
 
 

@@ -22,8 +22,8 @@ import yaml
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from lifecycle_assets.contracts import as_of_column, key, money, number, personal, shop_key, table, text, timestamp
-from lifecycle_assets.dispatch.hashing import content_hash, digests
 from lifecycle_assets.errors import DispatchError
+from lifecycle_assets.hashing import content_hash, digests
 from lifecycle_assets.settings import MessageTemplate, Shop
 
 PARTS = ("subject", "body_text", "body_html", "cta", "url")

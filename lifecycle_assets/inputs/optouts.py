@@ -16,7 +16,7 @@ from collections.abc import Mapping
 import polars as pl
 
 from lifecycle_assets.contracts import Contract
-from lifecycle_assets.inputs import parsing
+from lifecycle_assets.hashing import sha256
 from lifecycle_assets.inputs.contracts import CHANNELS, EARLIEST, Consents, ErasureRequests, Suppressions
 
 MOMENTS = {Suppressions: "since", ErasureRequests: "requested_at", Consents: "occurred_at"}
@@ -66,11 +66,7 @@ def cautious(
 def _hashed(emails: pl.Series) -> pl.Series:
     """The column with every plain address replaced by the SHA-256 of its trimmed, lower-cased form."""
     tidy = emails.str.strip_chars().str.to_lowercase()
-    return (
-        pl.select(pl.when(tidy.str.contains("@")).then(parsing.sha256(tidy)).otherwise(tidy))
-        .to_series()
-        .alias(emails.name)
-    )
+    return pl.select(pl.when(tidy.str.contains("@")).then(sha256(tidy)).otherwise(tidy)).to_series().alias(emails.name)
 
 
 def is_future(column: str, today: dt.date, zone: str) -> pl.Expr:

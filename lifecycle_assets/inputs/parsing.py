@@ -200,16 +200,6 @@ def localize(naive: pl.Series, zone: str) -> pl.Series:
     return local.dt.convert_time_zone("UTC")
 
 
-def sha256(texts: pl.Series) -> pl.Series:
-    """SHA-256 of each text, in hex; null for null."""
-    import duckdb
-
-    frame = pl.DataFrame({"text": texts}).to_arrow()
-    with duckdb.connect(":memory:") as connection:
-        hashed = connection.from_arrow(frame).project("sha256(text) AS hashed").pl()
-    return hashed["hashed"].alias(texts.name)
-
-
 # --- kinds ------------------------------------------------------------------------------------------------------------
 
 

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lifecycle_assets.hashing import sha256
 from lifecycle_assets.inputs import parsing
 from lifecycle_assets.settings import TableMapping
 
@@ -229,7 +230,7 @@ def test_ids_from_typed_columns() -> None:
 
 
 def test_sha256_is_pythons() -> None:
-    assert parsing.sha256(pl.Series("e", ["ana@example.org", None])).to_list() == [
+    assert sha256(pl.Series("e", ["ana@example.org", None])).to_list() == [
         hashlib.sha256(b"ana@example.org").hexdigest(),
         None,
     ]

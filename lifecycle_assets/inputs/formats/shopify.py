@@ -14,7 +14,7 @@ nothing, none is given, whatever an older one said.
 
 import polars as pl
 
-from lifecycle_assets.inputs import parsing
+from lifecycle_assets.hashing import sha256
 from lifecycle_assets.inputs.formats.spread import spread
 from lifecycle_assets.inputs.mapping import Format, Recipe, Scan
 
@@ -86,7 +86,7 @@ def settle(lines: pl.DataFrame) -> pl.DataFrame:
         pl.col("quantity").fill_null(1.0),
         pl.col("discount_amount").fill_null(0.0),
         product_id=pl.coalesce("product_id", "item_name"),
-        customer_id=pl.coalesce("customer_id", parsing.sha256(lines["email"].str.to_lowercase())),
+        customer_id=pl.coalesce("customer_id", sha256(lines["email"].str.to_lowercase())),
         status=pl.when(pl.col("cancelled_at").is_not_null()).then(pl.lit("cancelled")).otherwise("status"),
     )
     discount = (taken_off - on_lines).clip(lower_bound=0)
@@ -130,7 +130,7 @@ def customers(scan: Scan) -> pl.LazyFrame:
         .agg(pl.all().exclude("consent_email").drop_nulls().first(), pl.col("consent_email").first())
         .collect()
     )
-    known = latest.with_columns(customer_id=pl.coalesce("customer_id", parsing.sha256(latest["email"])))
+    known = latest.with_columns(customer_id=pl.coalesce("customer_id", sha256(latest["email"])))
     # Of several addresses of one customer, the one of the latest order.
     return known.unique("customer_id", keep="first", maintain_order=True).drop("at").lazy()
 

@@ -12,7 +12,7 @@ Guests have no customer id; they, and all where the export has none, are known b
 
 import polars as pl
 
-from lifecycle_assets.inputs import parsing
+from lifecycle_assets.hashing import sha256
 from lifecycle_assets.inputs.mapping import Format, Recipe, Scan, normal
 
 NAMES = ("order_lines", "orders", "orders*", "woocommerce*", "wc-orders*", "order_export*")
@@ -70,7 +70,7 @@ def settle(lines: pl.DataFrame) -> pl.DataFrame:
     units = pl.when(quantity == 0).then(1.0).otherwise(quantity)
     price = pl.coalesce("list_price", "unit_price", pl.col("line_before") / units, pl.col("line_after") / units)
     paid = pl.coalesce(quantity * pl.col("unit_price"), "line_after", quantity * price)
-    hashed = parsing.sha256(lines["email"].str.to_lowercase())
+    hashed = sha256(lines["email"].str.to_lowercase())
     account = pl.when(pl.col("customer_id") != "0").then("customer_id")
     return lines.with_columns(
         quantity=quantity,
@@ -106,7 +106,7 @@ def customers(scan: Scan) -> pl.LazyFrame:
     )
     account = pl.when(pl.col("account") != "0").then("account")
     return (
-        latest.with_columns(customer_id=pl.coalesce(account, parsing.sha256(latest["email"])))
+        latest.with_columns(customer_id=pl.coalesce(account, sha256(latest["email"])))
         .sort("customer_id", "at", descending=[False, True], nulls_last=True, maintain_order=True)
         .group_by("customer_id", maintain_order=True)
         .agg(pl.col("email", "phone", "first_name", "country").drop_nulls().first())

@@ -19,16 +19,16 @@ def digests(frame: pl.DataFrame, columns: Sequence[str], prefix: str = "") -> pl
         [pl.lit(prefix), *(pl.col(name).cast(pl.String).fill_null("") for name in columns)], separator=SEPARATOR
     )
     parts = [sha256(part.select(text.alias("text")).to_series()) for part in frame.iter_slices(SLICE)]
-    return pl.concat(parts) if parts else pl.Series("digest", [], dtype=pl.String)
+    return pl.concat(parts).alias("digest") if parts else pl.Series("digest", [], dtype=pl.String)
 
 
 def sha256(texts: pl.Series) -> pl.Series:
-    """SHA-256 in hex of each text; null stays null."""
+    """SHA-256 in hex of each text, in the same order and under the same name; null stays null."""
     frame = texts.alias("text").to_frame().with_row_index("position")
     with duckdb.connect(":memory:") as connection:
         connection.register("texts", frame)
         hashed = connection.sql("SELECT position, sha256(text) AS digest FROM texts").pl()
-    return hashed.sort("position").get_column("digest")
+    return hashed.sort("position").get_column("digest").alias(texts.name)
 
 
 def content_hash(parts: pl.Series) -> str:
