@@ -213,6 +213,7 @@ def ours(folder: str) -> dict[str, Any]:
         standing(written.lazy(), contacts, shop.routing, ["email"], until=None),
         given["ledger"],
         Facts(SHOP_ID, AS_OF, "bench", dt.datetime(2025, 3, 2, tzinfo=dt.UTC), "bench", {}),
+        now=None,
         delivery=Delivery(home / "dispatch"),
         append=lambda lines: lake.append(Ledger, SHOP_ID, AS_OF, lines) and None,
     )
