@@ -1,11 +1,8 @@
 """What every computation of one run of one shop shares: the shop, the date looked at, and the shop's settings."""
 
 import datetime as dt
-import hashlib
 from dataclasses import dataclass
 from typing import Any
-
-import numpy as np
 
 from lifecycle_assets.settings import Shop
 
@@ -30,9 +27,3 @@ class Night:
 def night_of(context: Any) -> Night:
     """The night that an asset works on."""
     return context.resources.nights.of(context)
-
-
-def generator(night: Night, table: str) -> np.random.Generator:
-    """A random generator that depends on the shop, the table and the configured seed, and on nothing else."""
-    digest = hashlib.sha256(f"{night.shop}\x1f{table}\x1f{night.settings.seed}".encode()).digest()
-    return np.random.default_rng(int.from_bytes(digest[:16], "big"))
