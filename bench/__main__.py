@@ -11,7 +11,17 @@ from pathlib import Path
 
 import psutil
 
-SECTIONS = ("rollups", "decisions", "job")
+SECTIONS = (
+    "rollups",
+    "clv",
+    "segmentation",
+    "ward",
+    "recommendations",
+    "cross_sell",
+    "prices",
+    "decisions",
+    "job",
+)
 RESULTS = Path(__file__).parent / "RESULTS.md"
 
 

@@ -24,13 +24,15 @@ from lifecycle_assets.contracts import Contract
 from lifecycle_assets.dispatch import ledger as ledgers
 from lifecycle_assets.dispatch.assignments import Assignments
 from lifecycle_assets.dispatch.batches import Batches, batches
-from lifecycle_assets.dispatch.contact import Contacts, end_of, standing
+from lifecycle_assets.dispatch.contact import Contacts, standing
 from lifecycle_assets.dispatch.decisions import Decisions, decide
 from lifecycle_assets.dispatch.ledger import Ledger
 from lifecycle_assets.dispatch.messages import Messages, messages
 from lifecycle_assets.dispatch.profile import Sources, profiles
 from lifecycle_assets.dispatch.release import Facts, release
 from lifecycle_assets.features.customer import CustomerFeatures
+from lifecycle_assets.features.days import end_of
+from lifecycle_assets.features.identity import IdentityMap
 from lifecycle_assets.features.loyalty import CustomerLoyalty
 from lifecycle_assets.features.rfm import CustomerRfm
 from lifecycle_assets.features.stage import LifecycleStage
@@ -169,7 +171,13 @@ def ours(folder: str) -> dict[str, Any]:
     shop = parse(Shop, SHOP, "bench")
     given = {name: pl.scan_parquet(work / f"{name}.parquet") for name in TABLES}
     contacts = Contacts(
-        given["customers"], given["consents"], given["suppressions"], given["erasure_requests"], given["engagement"]
+        given["customers"],
+        given["consents"],
+        given["suppressions"],
+        given["erasure_requests"],
+        given["engagement"],
+        raw.Identities.empty().lazy(),
+        IdentityMap.empty().lazy(),
     )
     home = work / f"home-{time.time_ns()}"
     lake = Lake(home / "warehouse", [Decisions, Messages, Batches, Ledger])

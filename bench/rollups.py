@@ -12,14 +12,19 @@ from bench.generate import AS_OF, SHOP, order_lines, products
 from bench.harness import Measured, measure, table
 from lifecycle_assets.contracts import Contract, registry
 from lifecycle_assets.features.behaviour import CustomerBehaviour, customer_behaviour
+from lifecycle_assets.features.churn_labels import ChurnLabels, churn_labels
 from lifecycle_assets.features.clv_inputs import CustomerClvInputs, customer_clv_inputs
 from lifecycle_assets.features.customer import CustomerFeatures, customer_features
 from lifecycle_assets.features.customer_orders import CustomerOrders, customer_orders
+from lifecycle_assets.features.identity import IdentityMap, identity_map
+from lifecycle_assets.features.identity_ids import IdentityIds, identity_ids
 from lifecycle_assets.features.loyalty import CustomerLoyalty, LoyaltySummary, customer_loyalty, loyalty_summary
 from lifecycle_assets.features.orders import Orders, orders
 from lifecycle_assets.features.rfm import CustomerRfm, RfmThresholds, customer_rfm, rfm_thresholds
 from lifecycle_assets.features.stage import LifecycleStage, lifecycle_stage
-from lifecycle_assets.settings import Customer
+from lifecycle_assets.features.transitions import LifecycleTransitions, lifecycle_transitions
+from lifecycle_assets.inputs.contracts import Customers, Identities, Subscriptions
+from lifecycle_assets.settings import Customer, Shop
 from lifecycle_assets.sql import Sql
 from resources.engine.duckdb import DuckDBEngine
 from resources.warehouse.lake import Lake
@@ -93,13 +98,19 @@ def ours(lines: str, catalogue: str, memory_limit: str, target: str) -> int:
     settings, engine, folder = Customer(), DuckDBEngine(memory_limit), Path(target).parent
     sources = {"raw.order_lines": [Path(lines)], "raw.products": [Path(catalogue)]}
     sources["features.orders"] = [folder / "ours_orders.parquet"]
+    sources[IdentityMap.name] = [folder / "ours_accounts.parquet"]
+    IdentityMap.empty().write_parquet(folder / "ours_accounts.parquet")
     sql = orders(SHOP, AS_OF)
     engine.run(sql, {name: sources[name] for name in sql.tables()}, Orders, folder / "ours_orders.parquet")
     sql = customer_orders(SHOP, AS_OF, settings)
     engine.run(sql, {name: sources[name] for name in sql.tables()}, CustomerOrders, folder / "ours_customers.parquet")
     customers = pl.scan_parquet(folder / "ours_customers.parquet")
     rfm = customer_rfm(customers, settings.rfm).select("recency_score", "frequency_score", "monetary_score", "rfm_tier")
-    clv = customer_clv_inputs(customers, settings)
+    subscriptions = Subscriptions.empty().lazy()
+    labels = churn_labels(
+        pl.scan_parquet(sources["features.orders"]), subscriptions, SHOP, AS_OF, settings.churn, "UTC"
+    )
+    clv = customer_clv_inputs(customers, labels.lazy(), settings)
     clv = clv.select("frequency", "recency", "T", "monetary_value", "clv_potential_tier", "churned")
     result = pl.concat([customers.collect(), rfm, clv], how="horizontal")
     result.write_parquet(target)
@@ -129,6 +140,14 @@ def night(lines: str, catalogue: str, memory_limit: str, home: str) -> dict[str,
     def scan(contract: Contract) -> pl.LazyFrame:
         return lake.scan(contract, SHOP)
 
+    shop = Shop(name="bench", timezone="UTC", currency="EUR", country="ES", input=lines)
+    publish(IdentityIds, lambda: identity_ids(SHOP, AS_OF, "UTC"))
+    publish(
+        IdentityMap,
+        lambda: identity_map(
+            scan(IdentityIds), scan(Customers), scan(Identities), shop_id=SHOP, as_of=AS_OF, shop=shop
+        ),
+    )
     publish(Orders, lambda: orders(SHOP, AS_OF))
     publish(CustomerOrders, lambda: customer_orders(SHOP, AS_OF, settings))
     publish(CustomerBehaviour, lambda: customer_behaviour(SHOP, AS_OF, "Europe/Madrid"))
@@ -141,7 +160,12 @@ def night(lines: str, catalogue: str, memory_limit: str, home: str) -> dict[str,
     publish(CustomerRfm, lambda: customer_rfm(scan(CustomerFeatures), settings.rfm))
     publish(RfmThresholds, lambda: rfm_thresholds(scan(CustomerFeatures), settings.rfm))
     publish(LifecycleStage, lambda: lifecycle_stage(scan(Orders), SHOP, AS_OF, settings.stage))
-    publish(CustomerClvInputs, lambda: customer_clv_inputs(scan(CustomerOrders), settings))
+    publish(LifecycleTransitions, lambda: lifecycle_transitions(scan(Orders), SHOP, AS_OF, settings.stage))
+    publish(
+        ChurnLabels,
+        lambda: churn_labels(scan(Orders), Subscriptions.empty().lazy(), SHOP, AS_OF, settings.churn, "UTC"),
+    )
+    publish(CustomerClvInputs, lambda: customer_clv_inputs(scan(CustomerOrders), scan(ChurnLabels), settings))
     return seconds
 
 

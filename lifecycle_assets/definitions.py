@@ -14,6 +14,7 @@ from lifecycle_assets.dispatch import assets as dispatch
 from lifecycle_assets.errors import SettingsError
 from lifecycle_assets.features import assets as features
 from lifecycle_assets.inputs import assets as inputs
+from lifecycle_assets.models import assets as models
 from lifecycle_assets.reports import assets as reports
 from lifecycle_assets.settings import Shop
 from resources.delivery import Delivery
@@ -23,6 +24,7 @@ from resources.io_manager import WarehouseIOManager
 from resources.logs import cause, console
 from resources.nights import Nights
 from resources.report_store import ReportStore
+from resources.snapshots import Snapshots
 from resources.sources import Sources
 from resources.warehouse.lake import Lake
 
@@ -39,6 +41,7 @@ def build_resources(home: Home) -> dict[str, Any]:
         "nights": nights,
         "lake": lake,
         "warehouse": WarehouseIOManager(lake, engine, nights),
+        "snapshots": Snapshots(lake, engine),
         "sources": Sources(home.root),
         "delivery": Delivery(home.dispatch),
         "report_store": ReportStore(home.reports),
@@ -49,7 +52,7 @@ def build_defs(home: Home | None = None, resource_overrides: Mapping[str, Any] |
     """The code location of a home; `resource_overrides` replaces resources by key, for tests and unusual deployments."""
     home = home or Home.default()
     deployment = home.deployment()
-    assets = dg.load_assets_from_modules([inputs, features, dispatch, reports])
+    assets = dg.load_assets_from_modules([inputs, features, models, dispatch, reports])
     owned = [
         definition.map_asset_specs(lambda spec: spec.replace_attributes(owners=[deployment.owner]))
         for definition in assets
@@ -65,7 +68,7 @@ def build_defs(home: Home | None = None, resource_overrides: Mapping[str, Any] |
         assets=owned,
         asset_checks=[
             *checks.contract_checks(tables),
-            *dg.load_asset_checks_from_modules([inputs, features, dispatch]),
+            *dg.load_asset_checks_from_modules([inputs, features, models, dispatch]),
         ],
         jobs=[automation.nightly_job()],
         schedules=automation.nightly_schedules(shops(), deployment.schedule_hour),

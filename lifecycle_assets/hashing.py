@@ -1,9 +1,10 @@
-"""Stable hashes of many rows at once: SHA-256 of a row's values, the same on every machine and in every release."""
+"""Stable hashes of many rows at once, SHA-256, the same on every machine and in every release; and what is seeded by them."""
 
 import hashlib
 from collections.abc import Sequence
 
 import duckdb
+import numpy as np
 import polars as pl
 
 SEPARATOR = "\x1f"
@@ -34,3 +35,9 @@ def sha256(texts: pl.Series) -> pl.Series:
 def content_hash(parts: pl.Series) -> str:
     """One SHA-256 over many texts of one length, such as digests, in their order."""
     return hashlib.sha256("".join(parts.to_list()).encode()).hexdigest()
+
+
+def generator(shop: str, table: str, seed: int) -> np.random.Generator:
+    """The random numbers of one table of one shop: the same in every run, other ones for every other table."""
+    digest = hashlib.sha256(SEPARATOR.join((shop, table, str(seed))).encode()).digest()
+    return np.random.default_rng(int.from_bytes(digest[:16], "big"))

@@ -163,8 +163,8 @@ def _selected(defs: dg.Definitions, select: str | None) -> list[dg.AssetKey] | N
     if not select:
         return None
     graph = defs.resolve_asset_graph()
-    # `+features/customer_rfm` is short for `+key:"features/customer_rfm"`.
-    spelled = re.sub(r'(?<![\w:"/])([a-z_]+/[a-z_]+)(?![\w"/])', r'key:"\1"', select)
+    # `+features/customer_rfm` and `+features.customer_rfm` are short for `+key:"features/customer_rfm"`.
+    spelled = re.sub(r'(?<![\w:"/])([a-z_]+)[/.]([a-z_]+)(?![\w"/])', r'key:"\1/\2"', select)
     try:
         keys = dg.AssetSelection.from_string(spelled).resolve(graph)
     except Exception as error:

@@ -11,6 +11,7 @@ from lifecycle_assets.dispatch import batches as batching
 from lifecycle_assets.dispatch import decisions as deciding
 from lifecycle_assets.dispatch import ledger as ledgers
 from lifecycle_assets.dispatch import messages as writing
+from lifecycle_assets.dispatch import reach as reaching
 from lifecycle_assets.dispatch.assignments import Assignments
 from lifecycle_assets.dispatch.batches import Batches
 from lifecycle_assets.dispatch.contact import Contacts, standing
@@ -18,9 +19,12 @@ from lifecycle_assets.dispatch.decisions import Decisions
 from lifecycle_assets.dispatch.ledger import Ledger
 from lifecycle_assets.dispatch.messages import Messages
 from lifecycle_assets.dispatch.offers import channels_in_use
+from lifecycle_assets.dispatch.people import people
 from lifecycle_assets.dispatch.profile import Sources, profiles
+from lifecycle_assets.dispatch.reach import Reach
 from lifecycle_assets.dispatch.release import Facts, recovered_batches, release
 from lifecycle_assets.features.customer import CustomerFeatures
+from lifecycle_assets.features.identity import IdentityMap, resolved
 from lifecycle_assets.features.loyalty import CustomerLoyalty
 from lifecycle_assets.features.rfm import CustomerRfm
 from lifecycle_assets.features.stage import LifecycleStage
@@ -29,6 +33,7 @@ from lifecycle_assets.inputs.contracts import (
     Customers,
     Engagement,
     ErasureRequests,
+    Identities,
     SupportTickets,
     Suppressions,
 )
@@ -50,6 +55,28 @@ def assignments(context: dg.AssetExecutionContext) -> Sql:
 
 
 @dg.asset(
+    **table_asset(Reach, "polars"),
+    ins=reads(
+        CustomerFeatures, Customers, Consents, Suppressions, ErasureRequests, Engagement, Identities, IdentityMap
+    ),
+)
+def reach(
+    context: dg.AssetExecutionContext,
+    customer_features: pl.LazyFrame,
+    customers: pl.LazyFrame,
+    consents: pl.LazyFrame,
+    suppressions: pl.LazyFrame,
+    erasure_requests: pl.LazyFrame,
+    engagement: pl.LazyFrame,
+    identities: pl.LazyFrame,
+    identity_map: pl.LazyFrame,
+) -> pl.DataFrame:
+    night = night_of(context)
+    contacts = Contacts(customers, consents, suppressions, erasure_requests, engagement, identities, identity_map)
+    return reaching.reach(customer_features, contacts, as_of=night.as_of, shop=night.settings)
+
+
+@dg.asset(
     **table_asset(Decisions, "polars", resources=MEMORY),
     ins=reads(
         CustomerFeatures,
@@ -62,7 +89,9 @@ def assignments(context: dg.AssetExecutionContext) -> Sql:
         Suppressions,
         ErasureRequests,
         Engagement,
+        Identities,
         SupportTickets,
+        IdentityMap,
     ),
 )
 def decisions(
@@ -77,11 +106,13 @@ def decisions(
     suppressions: pl.LazyFrame,
     erasure_requests: pl.LazyFrame,
     engagement: pl.LazyFrame,
+    identities: pl.LazyFrame,
     support_tickets: pl.LazyFrame,
+    identity_map: pl.LazyFrame,
 ) -> pl.DataFrame:
     night = night_of(context)
     sent = _sent(context, night)
-    contacts = Contacts(customers, consents, suppressions, erasure_requests, engagement)
+    contacts = Contacts(customers, consents, suppressions, erasure_requests, engagement, identities, identity_map)
     sources = Sources(
         customer_features,
         lifecycle_stage,
@@ -117,14 +148,16 @@ def decisions(
     return decided
 
 
-@dg.asset(**table_asset(Messages, "polars", "jinja", resources=MEMORY), ins=reads(Decisions, Customers))
-def messages(context: dg.AssetExecutionContext, decisions: pl.LazyFrame, customers: pl.LazyFrame) -> pl.DataFrame:
+@dg.asset(**table_asset(Messages, "polars", "jinja", resources=MEMORY), ins=reads(Decisions, Customers, IdentityMap))
+def messages(
+    context: dg.AssetExecutionContext, decisions: pl.LazyFrame, customers: pl.LazyFrame, identity_map: pl.LazyFrame
+) -> pl.DataFrame:
     night = night_of(context)
     sent = _sent(context, night)
-    tonight = sent.filter(pl.col("as_of") == night.as_of).select("customer_id")
+    tonight = resolved(sent.filter(pl.col("as_of") == night.as_of), identity_map).select("customer_id")
     return writing.messages(
         decisions,
-        customers,
+        people(customers, identity_map),
         shop_id=night.shop,
         as_of=night.as_of,
         shop=night.settings,
@@ -147,7 +180,18 @@ def batches(context: dg.AssetExecutionContext, messages: pl.LazyFrame) -> pl.Dat
 
 @dg.asset(
     **table_asset(Ledger, "polars", resources=MEMORY),
-    ins=reads(Decisions, Messages, Batches, Customers, Consents, Suppressions, ErasureRequests, Engagement),
+    ins=reads(
+        Decisions,
+        Messages,
+        Batches,
+        Customers,
+        Consents,
+        Suppressions,
+        ErasureRequests,
+        Engagement,
+        Identities,
+        IdentityMap,
+    ),
 )
 def ledger(
     context: dg.AssetExecutionContext,
@@ -159,12 +203,14 @@ def ledger(
     suppressions: pl.LazyFrame,
     erasure_requests: pl.LazyFrame,
     engagement: pl.LazyFrame,
+    identities: pl.LazyFrame,
+    identity_map: pl.LazyFrame,
 ) -> Appended:
     night = night_of(context)
     lake = context.resources.lake
     reasons = decisions.group_by("reason").agg(pl.len()).sort("reason").collect()
     facts = Facts(night.shop, night.as_of, night.run, night.started_at, _code_version(), dict(reasons.iter_rows()))
-    contacts = Contacts(customers, consents, suppressions, erasure_requests, engagement)
+    contacts = Contacts(customers, consents, suppressions, erasure_requests, engagement, identities, identity_map)
     channels = channels_in_use(night.settings.routing)
     # A date fixed in the configuration is an archive, a demonstration for instance: looked at as if it were that day.
     now = None if night.settings.as_of == night.as_of else night.started_at

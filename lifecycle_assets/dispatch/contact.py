@@ -6,15 +6,19 @@ batch is exported, from everything that is known by then.
 Consent: the latest event per customer and channel counts (of two at the same moment, the withdrawal); an unsubscribe of a
 message is such an event. Without one the flag of the customer table counts. What is not stated is not given, unless the
 configuration assumes it for the channel; a refusal is never assumed away.
+
+Where a customer has several accounts (features.identity_map), the refusal of one stops them all: an erasure, a suppression,
+the flag of an account that has no later event of its own. Of the events the latest over all accounts counts.
 """
 
 import datetime as dt
-import zoneinfo
 from collections.abc import Collection
 from dataclasses import dataclass
 
 import polars as pl
 
+from lifecycle_assets.dispatch.people import people as people_of
+from lifecycle_assets.features.identity import resolved
 from lifecycle_assets.hashing import sha256
 from lifecycle_assets.settings import ChannelName, Routing
 
@@ -24,20 +28,15 @@ GIVEN = ("event", "flag", "assumed")
 
 @dataclass(frozen=True)
 class Contacts:
-    """The raw tables that say who may be reached."""
+    """The raw tables that say who may be reached, and whose the accounts are that they name."""
 
     customers: pl.LazyFrame
     consents: pl.LazyFrame
     suppressions: pl.LazyFrame
     erasure_requests: pl.LazyFrame
     engagement: pl.LazyFrame
-
-
-def end_of(day: dt.date, timezone: str) -> dt.datetime:
-    """The first moment after the day in the zone, in UTC."""
-    zone = zoneinfo.ZoneInfo(timezone)
-    midnight = dt.datetime.combine(day + dt.timedelta(days=1), dt.time(), tzinfo=zone)
-    return midnight.astimezone(dt.UTC)
+    identities: pl.LazyFrame
+    identity_map: pl.LazyFrame
 
 
 def standing(
@@ -52,40 +51,34 @@ def standing(
 
     Only what happened before `until` counts; None takes everything known.
     """
-    people = customers.select("customer_id").join(
-        contacts.customers.select("customer_id", "email", "phone", **{f"flag_{c}": f for c, f in FLAGS.items()}),
-        on="customer_id",
-        how="left",
-    )
-    erased = _before(contacts.erasure_requests, "requested_at", until)
+    addresses = people_of(contacts.customers, contacts.identity_map).select("customer_id", "email", "phone")
+    people = customers.select("customer_id").join(addresses, on="customer_id", how="left")
+    erased = resolved(_before(contacts.erasure_requests, "requested_at", until), contacts.identity_map)
     people = _marked(people, erased, "erased")
-    stop = _suppressed(contacts, until)
+    stop = resolved(_suppressed(contacts, until), contacts.identity_map)
     events = _events(contacts, channels, until)
     for channel in channels:
         people = _marked(people, stop.filter(pl.col("channel").is_in([channel, "all"])), f"suppressed_{channel}")
-        latest = events.filter(pl.col("channel") == channel).select("customer_id", latest="granted")
-        flag = pl.col(f"flag_{channel}") if channel in FLAGS else pl.lit(None, dtype=pl.Boolean)
-        given = pl.col("latest").fill_null(flag)
+        said = events.filter(pl.col("channel") == channel)
+        people = people.join(_latest(said, contacts), on="customer_id", how="left")
+        people = people.join(_flags(channel, said, contacts), on="customer_id", how="left")
+        latest, flag = pl.col("latest"), pl.col("flag")
         not_stated = "assumed" if channel in routing.assume_consent else "not_stated"
         basis = (
-            pl.when(given.is_null())
-            .then(pl.lit(not_stated))
-            .when(~given)
+            pl.when(~latest.fill_null(value=True) | ~flag.fill_null(value=True))
             .then(pl.lit("withdrawn"))
-            .when(pl.col("latest").is_null())
+            .when(latest)
+            .then(pl.lit("event"))
+            .when(flag)
             .then(pl.lit("flag"))
-            .otherwise(pl.lit("event"))
+            .otherwise(pl.lit(not_stated))
         )
         address = pl.col(routing.channels[channel].addressed_by).str.strip_chars()
-        people = (
-            people.join(latest, on="customer_id", how="left")
-            .with_columns(
-                basis.alias(f"consent_{channel}"),
-                pl.when(address != "").then(address).alias(f"address_{channel}"),
-            )
-            .drop("latest")
-        )
-    return people.drop("email", "phone", *(f"flag_{channel}" for channel in FLAGS))
+        people = people.with_columns(
+            basis.alias(f"consent_{channel}"),
+            pl.when(address != "").then(address).alias(f"address_{channel}"),
+        ).drop("latest", "flag")
+    return people.drop("email", "phone")
 
 
 def _before(frame: pl.LazyFrame, column: str, until: dt.datetime | None) -> pl.LazyFrame:
@@ -98,7 +91,8 @@ def _marked(people: pl.LazyFrame, some: pl.LazyFrame, name: str) -> pl.LazyFrame
 
 
 def _suppressed(contacts: Contacts, until: dt.datetime | None) -> pl.LazyFrame:
-    """customer_id, channel of every suppression, those by hashed address resolved to the customers who have it."""
+    """customer_id, channel of every suppression; a hashed address is resolved to all customers who have it, in
+    raw.customers or in raw.identities."""
     stop = _before(contacts.suppressions, "since", until).select("customer_id", "email_sha256", "channel").collect()
     by_customer = stop.filter(pl.col("customer_id").is_not_null()).select("customer_id", "channel")
     hashed = stop.filter(pl.col("email_sha256").is_not_null()).select(
@@ -106,21 +100,36 @@ def _suppressed(contacts: Contacts, until: dt.datetime | None) -> pl.LazyFrame:
     )
     if hashed.is_empty():
         return by_customer.lazy()
-    emails = contacts.customers.select("customer_id", "email").filter(pl.col("email").is_not_null()).collect()
+    tables = (contacts.customers, contacts.identities)
+    emails = pl.concat([frame.select("customer_id", "email").drop_nulls("email") for frame in tables]).collect()
     digest = sha256(emails.get_column("email").str.strip_chars().str.to_lowercase()).alias("digest")
     by_address = emails.select("customer_id", digest).join(hashed, on="digest").select("customer_id", "channel")
     return pl.concat([by_customer, by_address]).lazy()
 
 
 def _events(contacts: Contacts, channels: Collection[str], until: dt.datetime | None) -> pl.LazyFrame:
-    """The latest consent event per customer and channel: customer_id, channel, granted."""
+    """The consent events of every account: customer_id (of the account), channel, granted, occurred_at."""
     unsubscribed = contacts.engagement.filter(pl.col("unsubscribed_at").is_not_null()).select(
         "customer_id", "channel", granted=pl.lit(value=False), occurred_at=pl.col("unsubscribed_at")
     )
     events = pl.concat([contacts.consents.select("customer_id", "channel", "granted", "occurred_at"), unsubscribed])
+    return _before(events, "occurred_at", until).filter(pl.col("channel").is_in(list(channels)))
+
+
+def _latest(said: pl.LazyFrame, contacts: Contacts) -> pl.LazyFrame:
+    """customer_id, latest: what the latest event of any of the customer's accounts says."""
     return (
-        _before(events, "occurred_at", until)
-        .filter(pl.col("channel").is_in(list(channels)))
+        resolved(said, contacts.identity_map)
         .sort("occurred_at", "granted", descending=[False, True])
-        .unique(["customer_id", "channel"], keep="last", maintain_order=True)
+        .unique("customer_id", keep="last", maintain_order=True)
+        .select("customer_id", latest="granted")
     )
+
+
+def _flags(channel: str, said: pl.LazyFrame, contacts: Contacts) -> pl.LazyFrame:
+    """customer_id, flag: what the accounts' flags say, of the accounts that have no event; a single no counts."""
+    if channel not in FLAGS:
+        return pl.LazyFrame(schema={"customer_id": pl.String, "flag": pl.Boolean})
+    flags = contacts.customers.select("customer_id", flag=FLAGS[channel]).drop_nulls("flag")
+    own = resolved(flags.join(said, on="customer_id", how="anti"), contacts.identity_map)
+    return own.group_by("customer_id").agg(pl.col("flag").min())

@@ -94,8 +94,9 @@ def messages(
 ) -> pl.DataFrame:
     """One row of `Messages` for every decision to send, sorted by customer_id.
 
-    `customers` are raw.customers (for name, locale and address). `released` are tonight's messages whose batches went out
-    already: they are taken over as they are. `reached` (customer_id) are all who got a message tonight: they get no other.
+    `customers` are raw.customers with one row per profile (see people), for name, locale and address. `released` are
+    tonight's messages whose batches went out already: they are taken over as they are. `reached` (customer_id) are all who
+    got a message tonight: they get no other.
     Raises DispatchError when a template is missing or cannot be rendered.
     """
     gone = Messages.empty() if released is None else released

@@ -13,7 +13,7 @@ import datetime as dt
 
 import polars as pl
 
-from lifecycle_assets.dispatch.contact import end_of
+from lifecycle_assets.features.days import end_of
 from lifecycle_assets.settings import Cap, Routing
 
 OPENS_ARE_SEEN = ("email", "whatsapp", "push", "in_app")

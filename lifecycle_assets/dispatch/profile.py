@@ -1,8 +1,9 @@
 """Everything that tonight's decision about a customer may depend on, in one row per customer.
 
 It joins the feature tables, the shop's own customer table, who may be reached (contact), what was sent lately (pressure),
-complaints, and the arms of the experiments. Customers are those of features.customer_features. What the shop does not
-record is null and fulfils no rule.
+complaints, and the arms of the experiments. Customers are those of features.customer_features: profiles, so that what was
+sent to, said by or complained of under any of a customer's accounts counts for the customer. What the shop does not record
+is null and fulfils no rule. What people query is features.profiles, which holds these fields under the same names.
 """
 
 import datetime as dt
@@ -13,9 +14,12 @@ import polars as pl
 import polars.selectors as cs
 
 from lifecycle_assets.dispatch import rules
-from lifecycle_assets.dispatch.contact import Contacts, end_of, standing
+from lifecycle_assets.dispatch.contact import Contacts, standing
 from lifecycle_assets.dispatch.offers import channels_in_use
+from lifecycle_assets.dispatch.people import people as people_of
 from lifecycle_assets.dispatch.pressure import pressure, touches
+from lifecycle_assets.features.days import end_of
+from lifecycle_assets.features.identity import resolved
 from lifecycle_assets.settings import Shop, profile_fields
 
 # What decisions need besides the fields that rules name.
@@ -41,12 +45,14 @@ def profiles(sources: Sources, *, as_of: dt.date, shop: Shop) -> pl.DataFrame:
     `complaint_days` since the latest ticket, `arm_<experiment>`, and `timezone` (the customer's, else the shop's)."""
     routing = shop.routing
     wanted = rules.named_fields(routing) | _ALWAYS
+    identity_map = sources.contacts.identity_map
+    accounts = people_of(sources.contacts.customers, identity_map)
     tables = {
         "features.customer_features": sources.customer_features,
         "features.lifecycle_stage": sources.lifecycle_stage,
         "features.customer_rfm": sources.customer_rfm,
         "features.customer_loyalty": sources.customer_loyalty,
-        "raw.customers": sources.contacts.customers,
+        "raw.customers": accounts,
     }
     people = sources.customer_features.select("customer_id")
     for name, frame in tables.items():
@@ -55,7 +61,7 @@ def profiles(sources: Sources, *, as_of: dt.date, shop: Shop) -> pl.DataFrame:
         ]
         if columns:
             people = people.join(frame.select("customer_id", *columns), on="customer_id", how="left")
-    people = people.join(_zones(sources.contacts.customers), on="customer_id", how="left").with_columns(
+    people = people.join(_zones(accounts), on="customer_id", how="left").with_columns(
         pl.col("timezone").fill_null(shop.timezone)
     )
     until = end_of(as_of, shop.timezone)
@@ -63,12 +69,21 @@ def profiles(sources: Sources, *, as_of: dt.date, shop: Shop) -> pl.DataFrame:
     last_purchase = sources.customer_features.select(
         "customer_id", last_purchase=pl.lit(as_of) - pl.duration(days=pl.col("recency_days"))
     )
-    messages = touches(sources.sent, sources.contacts.engagement, as_of=as_of, timezone=shop.timezone)
+    messages = touches(
+        resolved(sources.sent, identity_map),
+        resolved(sources.contacts.engagement, identity_map),
+        as_of=as_of,
+        timezone=shop.timezone,
+    )
     heard = pressure(messages, last_purchase, routing, as_of=as_of)
     people = (
         people.join(reach, on="customer_id", how="left")
         .join(heard, on="customer_id", how="left")
-        .join(_complaints(sources.support_tickets, as_of, shop.timezone), on="customer_id", how="left")
+        .join(
+            _complaints(resolved(sources.support_tickets, identity_map), as_of, shop.timezone),
+            on="customer_id",
+            how="left",
+        )
     )
     for experiment in sorted({p.experiment for p in routing.programmes.values() if p.enabled and p.experiment}):
         arms = sources.assignments.filter(pl.col("experiment") == experiment)

@@ -14,6 +14,7 @@ import zoneinfo
 import dataframely as dy
 
 from lifecycle_assets.contracts import count, number, share, table
+from lifecycle_assets.features.nps import RECOMMENDING, UNNAMED
 from lifecycle_assets.features.per_customer import PerCustomer
 from lifecycle_assets.sql import Sql, load
 
@@ -54,7 +55,9 @@ class BehaviourColumns(dy.Schema):
     )
     tickets_90d = count("Support tickets opened in the last 90 days.", "tickets", nullable=True)
     failed_payments_12m = count("Failed payments in the last 365 days.", "payments", nullable=True)
-    latest_nps = number("Latest survey answer.", "0..10", nullable=True, minimum=0, maximum=10)
+    latest_nps = number(
+        "Latest answer to the recommend question; see features.nps.", "0..10", nullable=True, minimum=0, maximum=10
+    )
 
 
 @table("features.customer_behaviour", needs=INPUTS)
@@ -62,9 +65,10 @@ class CustomerBehaviour(PerCustomer, BehaviourColumns):
     """One row per customer: web visits, response to messages, complaints, payments, survey answers."""
 
 
-def customer_behaviour(shop: str, as_of: dt.date, timezone: str) -> Sql:
+def customer_behaviour(shop: str, as_of: dt.date, timezone: str, nps_question: str | None = None) -> Sql:
     """What is known of each customer beside their orders as of `as_of`, whose end is the midnight that follows it in
-    `timezone` (an IANA zone): a statement for CustomerBehaviour."""
+    `timezone` (an IANA zone): a statement for CustomerBehaviour. `nps_question` is the recommend question as the survey
+    words it; None: found by its words, as for features.nps."""
     zone = zoneinfo.ZoneInfo(timezone)
 
     def days_back(days: int) -> dt.datetime:
@@ -82,4 +86,7 @@ def customer_behaviour(shop: str, as_of: dt.date, timezone: str) -> Sql:
         from_90d=days_back(90),
         from_180d=days_back(180),
         from_12m=days_back(365),
+        nps_question=nps_question,
+        recommending=RECOMMENDING,
+        unnamed=UNNAMED,
     )

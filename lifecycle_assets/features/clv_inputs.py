@@ -7,12 +7,14 @@ the amount for all: margins and amounts are never ranked together. All is of the
 A customer who never repeated has the value 0, as those models assume, unless first purchases are included.
 """
 
+from typing import Literal
+
 import polars as pl
 
 from lifecycle_assets.contracts import count, flag, money, table, text
 from lifecycle_assets.features.per_customer import KEY, PerCustomer
 from lifecycle_assets.features.quantiles import quantiles
-from lifecycle_assets.settings import Customer
+from lifecycle_assets.settings import ClvInputs, Customer
 
 POTENTIALS = ["High", "Medium", "Low"]
 
@@ -35,39 +37,50 @@ class CustomerClvInputs(PerCustomer):
         nullable=False,
         values=POTENTIALS,
     )
-    churned = flag("No purchase within the churn window up to as_of.")
+    churned = flag("By features.churn_labels; null for customers without a label there.", nullable=True)
     interpretation = text("The row in words.", nullable=False)
     explanations = text("Which number drove the tier.", nullable=False)
 
 
-def customer_clv_inputs(customer_orders: pl.LazyFrame, settings: Customer) -> pl.DataFrame:
-    """The CLV inputs of each row of features.customer_orders, in the order given.
+def customer_clv_inputs(customer_orders: pl.LazyFrame, churn_labels: pl.LazyFrame, settings: Customer) -> pl.DataFrame:
+    """The CLV inputs of each row of features.customer_orders, in the order given; `churn_labels` are those of the same day.
 
     Tier bounds are quantiles of monetary_value among the customers who repeated; both bounds belong to the outer tiers.
     """
-    days = pl.col("purchase_days")
-    # Those whose value is ranked: one unknown margin among them, or nobody at all, and the basis is the amount.
-    valued = customer_orders if settings.clv_inputs.include_first else customer_orders.filter(days > 1)
+    basis = value_basis(customer_orders, settings.clv_inputs)
+    frame = (
+        occasions(customer_orders, basis, include_first=settings.clv_inputs.include_first)
+        .with_columns(pl.lit(basis).alias("monetary_basis"))
+        .join(churn_labels.select(*KEY, "churned"), on=KEY, how="left", maintain_order="left")
+        .collect()
+    )
+    if frame.is_empty():
+        return CustomerClvInputs.empty()
+    return _with_tier(frame, settings).drop("recency_days")
+
+
+def value_basis(customer_orders: pl.LazyFrame, settings: ClvInputs) -> Literal["margin", "amount"]:
+    """What a purchase day is worth in this shop: its margin when that is known for everyone whose value is looked at, else
+    its amount. One unknown margin among them, or nobody at all, and it is the amount."""
+    valued = customer_orders if settings.include_first else customer_orders.filter(pl.col("purchase_days") > 1)
     n, n_known = valued.select(pl.len(), pl.col("purchase_margin").count().alias("known")).collect().row(0)
-    basis = "margin" if n == n_known > 0 else "amount"
+    return "margin" if n == n_known > 0 else "amount"
+
+
+def occasions(customer_orders: pl.LazyFrame, basis: str, *, include_first: bool) -> pl.LazyFrame:
+    """What BTYD models are fitted on, per row of features.customer_orders, tonight's or a past day's: the key, frequency,
+    recency, T (days), monetary_value (per repeat purchase day, or per any with `include_first`) and recency_days."""
+    days = pl.col("purchase_days")
     total, first = pl.col(f"purchase_{basis}").cast(pl.Float64), pl.col(f"first_day_{basis}").cast(pl.Float64)
-    if settings.clv_inputs.include_first:
-        value = total / days
-    else:
-        value = pl.when(days > 1).then((total - first) / (days - 1)).otherwise(0.0)
-    frame = customer_orders.select(
+    value = total / days if include_first else pl.when(days > 1).then((total - first) / (days - 1)).otherwise(0.0)
+    return customer_orders.select(
         *KEY,
         (days - 1).alias("frequency"),
         (pl.col("last_purchase_date") - pl.col("first_purchase_date")).dt.total_days().alias("recency"),
         pl.col("tenure_days").alias("T"),
         value.round(4).cast(pl.Decimal(18, 4)).alias("monetary_value"),
-        pl.lit(basis).alias("monetary_basis"),
-        (pl.col("recency_days") >= settings.churn.window_days).alias("churned"),
         "recency_days",
-    ).collect()
-    if frame.is_empty():
-        return CustomerClvInputs.empty()
-    return _with_tier(frame, settings).drop("recency_days")
+    )
 
 
 def _with_tier(frame: pl.DataFrame, settings: Customer) -> pl.DataFrame:
@@ -100,7 +113,11 @@ def _with_tier(frame: pl.DataFrame, settings: Customer) -> pl.DataFrame:
             )
         )
     )  # fmt: skip
-    state = pl.when("churned").then(pl.lit("counts as churned")).otherwise(pl.lit("not churned"))
+    state = (
+        pl.when("churned").then(pl.lit("counts as churned"))
+        .when(~pl.col("churned")).then(pl.lit("not churned"))
+        .otherwise(pl.lit("churn not known"))
+    )  # fmt: skip
     return frame.with_columns(tier.alias("clv_potential_tier"), explanations.alias("explanations")).with_columns(
         pl.format("{} potential: {}; {}.", "clv_potential_tier", habit, state).alias("interpretation")
     )

@@ -66,12 +66,17 @@ def loyalty_summary(customer_loyalty: pl.LazyFrame) -> pl.DataFrame:
         customer_loyalty.group_by("shop_id", "as_of", "segment")
         .agg(
             pl.len().alias("customers"),
-            (whole.sum() / 10**DECIMALS / pl.len()).alias("mean_score"),
+            whole.sum().alias("total"),
             score.median().alias("median_score"),
             score.quantile(0.9, "linear").alias("p90_score"),
         )
-        .with_columns((pl.col("customers") / pl.col("customers").sum()).alias("customer_share"))
+        # Sorted before dividing: the last bit of polars' division by one number depends on the place of the row.
         .sort("shop_id", "as_of", "segment")
+        .with_columns(
+            (pl.col("total") / 10**DECIMALS / pl.col("customers")).alias("mean_score"),
+            (pl.col("customers") / pl.col("customers").sum()).alias("customer_share"),
+        )
+        .drop("total")
         .collect()
     )
 

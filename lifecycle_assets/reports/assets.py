@@ -18,12 +18,18 @@ from lifecycle_assets.features.orders import Orders
 from lifecycle_assets.features.rfm import CustomerRfm
 from lifecycle_assets.features.stage import LifecycleStage, stage_timeline
 from lifecycle_assets.inputs.contracts import InputReads, OrderLines, Quarantine
+from lifecycle_assets.models.clv_evaluation import ClvEvaluation
+from lifecycle_assets.models.clv_forecast import ClvForecast
+from lifecycle_assets.models.dendrogram import Dendrogram, DendrogramLeaves, tree_of
+from lifecycle_assets.models.dendrogram_figure import cut_of, dendrogram_svg
+from lifecycle_assets.models.segment_profiles import SegmentProfiles
+from lifecycle_assets.models.segmentation import SegmentationBenchmark
 from lifecycle_assets.night import night_of
 from lifecycle_assets.reports.lifecycle import Tables, lifecycle_facts, lifecycle_report
 from lifecycle_assets.reports.render import Figure
 from lifecycle_assets.wiring import SHOPS, reads
 
-SHOWN = ("weekly", "stages", "rfm", "sends", "held")
+SHOWN = ("weekly", "stages", "rfm", "calibration", "personas", "sends", "held")
 READ = (
     OrderLines,
     InputReads,
@@ -33,6 +39,12 @@ READ = (
     CustomerLoyalty,
     CustomerRfm,
     LifecycleStage,
+    ClvForecast,
+    ClvEvaluation,
+    SegmentProfiles,
+    SegmentationBenchmark,
+    Dendrogram,
+    DendrogramLeaves,
     Decisions,
     Ledger,
 )
@@ -57,6 +69,12 @@ def lifecycle(
     customer_loyalty: pl.LazyFrame,
     customer_rfm: pl.LazyFrame,
     lifecycle_stage: pl.LazyFrame,
+    clv_forecast: pl.LazyFrame,
+    clv_evaluation: pl.LazyFrame,
+    segment_profiles: pl.LazyFrame,
+    segmentation_benchmark: pl.LazyFrame,
+    dendrogram: pl.LazyFrame,
+    dendrogram_leaves: pl.LazyFrame,
     decisions: pl.LazyFrame,
     ledger: pl.LazyFrame,
 ) -> dg.MaterializeResult:
@@ -73,11 +91,17 @@ def lifecycle(
         customer_rfm=customer_rfm,
         lifecycle_stage=lifecycle_stage,
         timeline=stage_timeline(orders, night.as_of, settings.customer.stage).lazy(),
+        clv_forecast=clv_forecast,
+        clv_evaluation=clv_evaluation,
+        segment_profiles=segment_profiles,
+        segmentation_benchmark=segmentation_benchmark,
         decisions=decisions,
         ledger=ledger,
     )
     facts = lifecycle_facts(tables, night.as_of, settings)
-    report = lifecycle_report(facts, night.shop, night.as_of, settings, settings.routing.assume_consent)
+    tree = tree_of(dendrogram)
+    drawing = dendrogram_svg(cut_of(tree, dendrogram_leaves.collect())) if len(tree) else ""
+    report = lifecycle_report(facts, night.shop, night.as_of, settings, settings.routing.assume_consent, drawing)
     path = context.resources.report_store.put(night.shop, night.as_of, "lifecycle", report.html, report.json)
     charts = {f"chart {figure.id}": _image(figure) for figure in report.figures if figure.id in SHOWN}
     return dg.MaterializeResult(

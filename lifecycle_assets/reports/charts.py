@@ -196,7 +196,12 @@ def pairs(rows: Sequence[Row], series: tuple[str, str], axes: Axes, name: str) -
 
     def chart(width: int) -> Any:
         base = alt.Chart(alt.Data(values=data)).encode(
-            y=alt.Y("group:N", sort=groups, title=None, axis=alt.Axis(ticks=False, domain=False, labelPadding=8)),
+            y=alt.Y(
+                "group:N",
+                sort=groups,
+                title=None,
+                axis=alt.Axis(ticks=False, domain=False, labelPadding=8, labelLimit=width * 0.4),
+            ),
             yOffset=alt.YOffset("series:N", sort=list(series), scale=alt.Scale(paddingInner=0.08)),
             x=alt.X(
                 "value:Q",
@@ -208,6 +213,29 @@ def pairs(rows: Sequence[Row], series: tuple[str, str], axes: Axes, name: str) -
         bars = base.mark_bar().encode(color=_colour(series))
         labels = base.mark_text(align="left", dx=4, color=INK).encode(text="label:N")
         return alt.layer(bars, labels).properties(width=width, height=46 * len(groups) + 70)
+
+    return _draw(chart, name, axes.locale)
+
+
+def columns(rows: Sequence[Row], series: tuple[str, str], axes: Axes, name: str) -> Picture:
+    """Two columns side by side per group. rows: group, series, value, in order."""
+    import altair as alt
+
+    data = list(rows)
+    groups = list(dict.fromkeys(row["group"] for row in rows))
+
+    def chart(width: int) -> Any:
+        return (
+            alt.Chart(alt.Data(values=data))
+            .mark_bar()
+            .encode(
+                x=alt.X("group:N", sort=groups, title=axes.x, axis=alt.Axis(labelAngle=0, ticks=False)),
+                xOffset=alt.XOffset("series:N", sort=list(series)),
+                y=alt.Y("value:Q", title=axes.y, axis=alt.Axis(tickCount=5)),
+                color=_colour(series),
+            )
+            .properties(width=width, height=240)
+        )
 
     return _draw(chart, name, axes.locale)
 
@@ -258,6 +286,11 @@ def hours(rows: Sequence[Row], axes: Axes, series: Sequence[str], name: str) -> 
         )
 
     return _draw(chart, name, axes.locale)
+
+
+def drawn(svg: str, name: str) -> Picture:
+    """A picture that was drawn elsewhere, the same for a wide page and a narrow one."""
+    return Picture(_own_ids(svg, f"{name}-wide"), _own_ids(svg, f"{name}-narrow"))
 
 
 # --- the flow's geometry ----------------------------------------------------------------------------------------------

@@ -11,14 +11,16 @@ from typing import Any
 
 import polars as pl
 
-from lifecycle_assets.reports import customers, first_screen, quality, render, sales, tonight
+from lifecycle_assets.reports import customers, first_screen, quality, render, sales, segments, tonight, value
 from lifecycle_assets.reports.facts import Fact, Facts
 from lifecycle_assets.reports.narrative import Sentence, Writer
 from lifecycle_assets.reports.sections import customers as customers_section
 from lifecycle_assets.reports.sections import notes as notes_section
 from lifecycle_assets.reports.sections import quality as quality_section
 from lifecycle_assets.reports.sections import sales as sales_section
+from lifecycle_assets.reports.sections import segments as segments_section
 from lifecycle_assets.reports.sections import tonight as tonight_section
+from lifecycle_assets.reports.sections import value as value_section
 from lifecycle_assets.reports.telling import Teller
 from lifecycle_assets.settings import Shop
 
@@ -39,6 +41,10 @@ class Tables:
     customer_rfm: pl.LazyFrame
     lifecycle_stage: pl.LazyFrame
     timeline: pl.LazyFrame
+    clv_forecast: pl.LazyFrame
+    clv_evaluation: pl.LazyFrame
+    segment_profiles: pl.LazyFrame
+    segmentation_benchmark: pl.LazyFrame
     decisions: pl.LazyFrame
     ledger: pl.LazyFrame
 
@@ -61,6 +67,8 @@ def lifecycle_facts(tables: Tables, as_of: dt.date, settings: Shop) -> Facts:
         | customers.stages(tables.lifecycle_stage, tables.timeline, as_of)
         | customers.rfm(tables.customer_rfm, settings.customer.rfm.bins)
         | customers.loyalty(tables.customer_loyalty, tables.customer_features)
+        | value.value(tables.clv_forecast, tables.clv_evaluation)
+        | segments.segments(tables.segment_profiles, tables.segmentation_benchmark)
         | tonight.tonight(tables.decisions, tables.ledger, as_of)
         | quality.quality(tables.input_reads, tables.quarantine, settings.timezone)
         | _thresholds(settings)
@@ -68,12 +76,18 @@ def lifecycle_facts(tables: Tables, as_of: dt.date, settings: Shop) -> Facts:
 
 
 def lifecycle_report(
-    facts: Facts, shop: str, as_of: dt.date, settings: Shop, assumed_consent: Sequence[str] = ()
+    facts: Facts,
+    shop: str,
+    as_of: dt.date,
+    settings: Shop,
+    assumed_consent: Sequence[str] = (),
+    dendrogram: str = "",
 ) -> Report:
     """The report on the facts in the shop's language. `assumed_consent`: channels whose consent the configuration assumes;
-    the report says so in front. Raises SettingsError when there is no catalogue for the language."""
+    the report says so in front. `dendrogram`: the drawing of the customers' tree, as SVG. Raises SettingsError when there is no
+    catalogue for the language."""
     writer = Writer(settings.language, settings.country, settings.currency, facts)
-    page = _page(Teller(writer, settings), assumed_consent)
+    page = _page(Teller(writer, settings), assumed_consent, dendrogram)
     document = {
         "report": "lifecycle",
         "shop": shop,
@@ -133,7 +147,7 @@ def _texts(page: render.Page) -> list[dict[str, Any]]:
     ]
 
 
-def _page(tell: Teller, assumed_consent: Sequence[str]) -> render.Page:
+def _page(tell: Teller, assumed_consent: Sequence[str], dendrogram: str) -> render.Page:
     name = {"shop": tell.settings.name}
     words = ("skip", "contents", "data_table", "made_from")
     return render.Page(
@@ -151,6 +165,8 @@ def _page(tell: Teller, assumed_consent: Sequence[str]) -> render.Page:
             customers_section.stages(tell),
             customers_section.rfm(tell),
             customers_section.loyalty(tell),
+            value_section.value(tell),
+            segments_section.segments(tell, dendrogram),
             tonight_section.tonight(tell),
             tonight_section.held(tell),
             quality_section.quality(tell),

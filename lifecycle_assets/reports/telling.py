@@ -40,6 +40,10 @@ class Teller:
         columns = [self.word(f"table.{head}", head) for head in heads]
         return render.Table(self.word(f"table.{name}"), columns, rows, frozenset(texts or ()))
 
+    def value(self, path: str) -> float:
+        """A number to choose the words by."""
+        return float(str(self.facts.value(path)))
+
     def number(self, path: str) -> Sentence:
         """A number that stands alone, short enough for a tile."""
         shown = self.writer.number(path, "compact")

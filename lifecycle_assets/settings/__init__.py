@@ -4,8 +4,20 @@
 everything else has a default. Groups are named after the documents (customer, routing, dispatch ...).
 """
 
-from lifecycle_assets.settings.customer import ClvInputs, Customer, Loyalty, LoyaltySegments, LoyaltyWeights, Rfm, Stage
+from lifecycle_assets.settings.clv import Clv
+from lifecycle_assets.settings.customer import (
+    Churn,
+    ClvInputs,
+    Customer,
+    Loyalty,
+    LoyaltySegments,
+    LoyaltyWeights,
+    Nps,
+    Rfm,
+    Stage,
+)
 from lifecycle_assets.settings.inputs import InputMapping, Inputs, LeaveOut, TableMapping
+from lifecycle_assets.settings.products import CrossSell, Plan, Prices, Products, Recommendations, SimilarItems, Upsell
 from lifecycle_assets.settings.reading import parse
 from lifecycle_assets.settings.routing import (
     Cap,
@@ -20,6 +32,7 @@ from lifecycle_assets.settings.routing import (
     Step,
 )
 from lifecycle_assets.settings.rules import AllOf, Condition, Not, Rule, Scalar
+from lifecycle_assets.settings.segmentation import Insight, Segmentation
 from lifecycle_assets.settings.shop import Deployment, Shop, as_of_default
 
 __all__ = [
@@ -27,13 +40,17 @@ __all__ = [
     "Cap",
     "Channel",
     "ChannelName",
+    "Churn",
+    "Clv",
     "ClvInputs",
     "Condition",
+    "CrossSell",
     "Customer",
     "Deployment",
     "Experiment",
     "InputMapping",
     "Inputs",
+    "Insight",
     "LeaveOut",
     "Loyalty",
     "LoyaltySegments",
@@ -41,16 +58,24 @@ __all__ = [
     "Measurement",
     "MessageTemplate",
     "Not",
+    "Nps",
     "Offer",
+    "Plan",
+    "Prices",
+    "Products",
     "Programme",
+    "Recommendations",
     "Rfm",
     "Routing",
     "Rule",
     "Scalar",
+    "Segmentation",
     "Shop",
+    "SimilarItems",
     "Stage",
     "Step",
     "TableMapping",
+    "Upsell",
     "as_of_default",
     "parse",
 ]

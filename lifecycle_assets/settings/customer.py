@@ -1,10 +1,12 @@
 """Windows, weights, bins and thresholds of the customer tables."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
 from lifecycle_assets.settings.base import Days, Group, Share
+from lifecycle_assets.settings.clv import Clv
+from lifecycle_assets.settings.identity import Identity
 
 
 class LoyaltyWeights(Group):
@@ -88,15 +90,35 @@ class ClvInputs(Group):
 
 
 class Churn(Group):
-    window_days: Annotated[int, Field(ge=1)] = Field(90, description="churned after this many days without a purchase")
+    business_type: Literal["ecommerce", "saas", "prepaid"] = Field(
+        "ecommerce", description="ecommerce looks at purchases, saas at cancellations, prepaid at balances and top-ups"
+    )
+    window_days: Annotated[int, Field(ge=1)] = Field(
+        90, description="ecommerce: churned after this many days without a purchase"
+    )
+    cancel_days: Annotated[int, Field(ge=1)] = Field(
+        30, description="saas: a training label looks this many days past its snapshot for a cancellation"
+    )
+    cycle_days: Annotated[int, Field(ge=1)] = Field(
+        30, description="prepaid: churned when the balance is used up and the last top-up this many days ago or more"
+    )
+
+
+class Nps(Group):
+    question: str | None = Field(
+        None, description="the recommend question as the input words it; default: found by its words, see features.nps"
+    )
 
 
 class Customer(Group):
     window_months: Annotated[int, Field(ge=1)] | None = Field(
         None, description="observation window of the metrics; customers, stages and dates are of all history"
     )
+    identity: Identity = Identity()
     loyalty: Loyalty = Loyalty()
     rfm: Rfm = Rfm()
     stage: Stage = Stage()
     clv_inputs: ClvInputs = ClvInputs()
     churn: Churn = Churn()
+    nps: Nps = Nps()
+    clv: Clv = Clv()

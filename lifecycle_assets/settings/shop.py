@@ -9,7 +9,9 @@ from pydantic import Field, model_validator
 from lifecycle_assets.settings.base import Group, TimeZone, nearest
 from lifecycle_assets.settings.customer import Customer
 from lifecycle_assets.settings.inputs import InputMapping, Inputs
+from lifecycle_assets.settings.products import Products
 from lifecycle_assets.settings.routing import Dispatch, Measurement, Routing
+from lifecycle_assets.settings.segmentation import Segmentation
 
 
 class Shop(Group):
@@ -27,6 +29,8 @@ class Shop(Group):
     seed: int = 0
     inputs: Inputs = Inputs()
     customer: Customer = Customer()
+    segmentation: Segmentation = Segmentation()
+    products: Products = Products()
     routing: Routing = Routing.model_validate({})
     dispatch: Dispatch = Dispatch()
     measurement: Measurement = Measurement.model_validate({})

@@ -78,6 +78,11 @@ class Lake:
         path = self._folder(contract, shop) / "history" / f"{as_of}.parquet"
         return contract.conform(pl.scan_parquet(path)) if path.exists() else None
 
+    def scan_before(self, contract: Contract, shop: str, as_of: dt.date) -> pl.LazyFrame | None:
+        """The slice of the latest night before `as_of` of a table with history, or None."""
+        earlier = [night for night in self.nights(contract, shop) if night < as_of]
+        return self.scan_night(contract, shop, earlier[-1]) if earlier else None
+
     def nights(self, contract: Contract, shop: str) -> list[dt.date]:
         """The dates of which a table with history holds slices, oldest first."""
         folder = self._folder(contract, shop) / "history"

@@ -18,9 +18,11 @@ from lifecycle_assets.dispatch.contact import Contacts, standing
 from lifecycle_assets.dispatch.decisions import Decisions
 from lifecycle_assets.dispatch.ledger import Ledger
 from lifecycle_assets.dispatch.messages import Messages
+from lifecycle_assets.dispatch.people import people as people_of
 from lifecycle_assets.dispatch.profile import Sources, profiles
 from lifecycle_assets.dispatch.release import Facts, Outcome, recovered_batches, release
 from lifecycle_assets.features.customer import CustomerFeatures
+from lifecycle_assets.features.identity import IdentityMap
 from lifecycle_assets.features.loyalty import CustomerLoyalty
 from lifecycle_assets.features.rfm import CustomerRfm
 from lifecycle_assets.features.stage import LifecycleStage
@@ -66,7 +68,8 @@ def table(contract: Contract, rows: list[dict[str, Any]], as_of: dt.date = AS_OF
 
 @dataclass
 class World:
-    """A shop's tables as rows, and the night run over them."""
+    """A shop's tables as rows, and the night run over them. `accounts` are further customer ids of `people`, each the
+    row of raw.customers of another account of the one it names as `of`."""
 
     people: dict[str, dict[str, Any]]
     as_of: dt.date = AS_OF
@@ -75,7 +78,9 @@ class World:
     suppressions: list[dict[str, Any]] = field(default_factory=list)
     erasures: list[dict[str, Any]] = field(default_factory=list)
     engagement: list[dict[str, Any]] = field(default_factory=list)
+    identities: list[dict[str, Any]] = field(default_factory=list)
     tickets: list[dict[str, Any]] = field(default_factory=list)
+    accounts: dict[str, dict[str, Any]] = field(default_factory=dict)
     holdout: dict[str, set[str]] = field(default_factory=dict)
     lines: pl.DataFrame = field(default_factory=Ledger.empty)
     shuffled: bool = False
@@ -86,13 +91,16 @@ class World:
         return parse(Shop, SHOP_FILE + self.yaml, "shops/lupe.yaml", self.settings)
 
     def contacts(self) -> Contacts:
-        people = [{"customer_id": name, **values} for name, values in self.people.items()]
+        people = [{"customer_id": name, **values} for name, values in (self.people | self.accounts).items()]
+        ids = [{"id_type": "customer_id", "id": n, "customer_id": a["of"]} for n, a in self.accounts.items()]
         return Contacts(
             table(raw.Customers, people, self.as_of).lazy(),
             table(raw.Consents, self.consents, self.as_of).lazy(),
             table(raw.Suppressions, self.suppressions, self.as_of).lazy(),
             table(raw.ErasureRequests, self.erasures, self.as_of).lazy(),
             table(raw.Engagement, self.engagement, self.as_of).lazy(),
+            table(raw.Identities, self.identities, self.as_of).lazy(),
+            table(IdentityMap, ids, self.as_of).lazy(),
         )
 
     def sources(self, found: list[str] | None = None) -> Sources:
@@ -137,9 +145,9 @@ class World:
         return dict(self.decide().select("customer_id", "reason").iter_rows())
 
     def messages(self, decided: pl.DataFrame, **more: Any) -> pl.DataFrame:
-        written = writing.messages(
-            decided.lazy(), self.contacts().customers, shop_id="lupe", as_of=self.as_of, shop=self.shop, **more
-        )
+        contacts = self.contacts()
+        customers = people_of(contacts.customers, contacts.identity_map)
+        written = writing.messages(decided.lazy(), customers, shop_id="lupe", as_of=self.as_of, shop=self.shop, **more)
         Messages.require(written)
         return written
 

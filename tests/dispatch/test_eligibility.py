@@ -235,7 +235,7 @@ def test_the_holdout_gets_nothing_and_says_so(world: Build) -> None:
 def test_three_messages_in_30_days_per_winback(world: Build, nights: list[int], expected: str) -> None:
     shop = world(ana=LAPSED)
     shop.settings = ["routing.channels.sms.enabled=true"]
-    shop.people["ana"] |= {"phone": "+34600000000", "consent_sms": True}
+    shop.people["ana"] = LAPSED | {"phone": "+34600000000", "consent_sms": True}
     shop.lines = ledger(*(night_before(n, programme="winback", step=1) for n in nights))
     assert shop.reasons() == {"ana": expected}
 

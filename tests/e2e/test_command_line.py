@@ -88,7 +88,7 @@ def test_a_query_prints_what_the_view_holds_in_every_format(shop: Path) -> None:
 
 def test_a_selection_runs_only_what_it_names(shop: Path) -> None:
     done = lifecycle(
-        shop, "run", "--shop", "kiosk", "--as-of", "2024-12-31", "--select", "features/customer_rfm",
+        shop, "run", "--shop", "kiosk", "--as-of", "2024-12-31", "--select", "features.customer_rfm",
         "--set", "customer.rfm.bins=3",
     )  # fmt: skip
     ran = [line.split()[1] for line in done.stderr.splitlines() if " rows" in line]

@@ -14,6 +14,7 @@ import polars as pl
 from lifecycle_assets.contracts import Contract, registry
 from lifecycle_assets.features.behaviour import CustomerBehaviour, customer_behaviour
 from lifecycle_assets.features.customer_orders import CustomerOrders, customer_orders
+from lifecycle_assets.features.identity import IdentityMap
 from lifecycle_assets.features.orders import Orders, orders
 from lifecycle_assets.inputs.contracts import OrderLines, Products
 from lifecycle_assets.settings import Customer
@@ -111,7 +112,8 @@ def roll_up(
 ) -> dict[str, pl.DataFrame]:
     """features.orders, customer_orders and customer_behaviour of the shop, as a run would make them."""
     settings = settings or Customer()
-    tables = dict(raw)
+    # Nobody has a second account, unless the map is given.
+    tables = {IdentityMap.name: IdentityMap.empty(), **raw}
     tables[Orders.name] = run(orders(SHOP, as_of), Orders, tables)
     tables[CustomerOrders.name] = run(customer_orders(SHOP, as_of, settings), CustomerOrders, tables)
     tables[CustomerBehaviour.name] = run(customer_behaviour(SHOP, as_of, zone), CustomerBehaviour, tables)

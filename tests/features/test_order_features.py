@@ -9,16 +9,17 @@ from typing import Any
 
 import polars as pl
 import pytest
-from made_shop import AS_OF, frame, lines, products, roll_up
+from made_shop import AS_OF, SHOP, ZONE, frame, lines, products, roll_up
 
 from lifecycle_assets.features.behaviour import CustomerBehaviour
+from lifecycle_assets.features.churn_labels import churn_labels
 from lifecycle_assets.features.clv_inputs import CustomerClvInputs, customer_clv_inputs
 from lifecycle_assets.features.customer import CustomerFeatures, customer_features
 from lifecycle_assets.features.customer_orders import CustomerOrders, window_start
 from lifecycle_assets.features.loyalty import CustomerLoyalty, customer_loyalty
 from lifecycle_assets.features.orders import Orders
 from lifecycle_assets.features.rfm import CustomerRfm, customer_rfm
-from lifecycle_assets.inputs.contracts import OrderLines, Products
+from lifecycle_assets.inputs.contracts import OrderLines, Products, Subscriptions
 from lifecycle_assets.settings import ClvInputs, Customer
 
 Row = dict[str, Any]
@@ -26,6 +27,12 @@ Row = dict[str, Any]
 
 def raw(seed: int) -> dict[str, pl.DataFrame]:
     return {OrderLines.name: lines(seed), Products.name: products(seed)}
+
+
+def clv_inputs(tables: dict[str, pl.DataFrame], settings: Customer) -> pl.DataFrame:
+    orders, subscriptions = tables[Orders.name].lazy(), Subscriptions.empty().lazy()
+    labels = churn_labels(orders, subscriptions, SHOP, AS_OF, settings.churn, ZONE)
+    return customer_clv_inputs(tables[CustomerOrders.name].lazy(), labels.lazy(), settings)
 
 
 @pytest.mark.parametrize(
@@ -127,8 +134,7 @@ def test_windows_hold_their_days_and_no_other(column: str, ages: range) -> None:
 
 def test_churn_begins_on_the_last_day_of_the_window() -> None:
     given = [line(age, f"C{age}", "A", AS_OF - dt.timedelta(days=age), 1) for age in (89, 90)]
-    customers = roll_up({OrderLines.name: frame(OrderLines, given)})[CustomerOrders.name]
-    table = customer_clv_inputs(customers.lazy(), Customer())
+    table = clv_inputs(roll_up({OrderLines.name: frame(OrderLines, given)}), Customer())
     assert table.select("customer_id", "churned").rows() == [("C89", False), ("C90", True)]
 
 
@@ -151,7 +157,7 @@ def test_a_window_keeps_every_customer_and_their_dates() -> None:
     CustomerRfm.require(scored)
     silent = scored.filter(pl.col("frequency") == 0)["interpretation"]
     assert silent.str.contains("no purchase in the observation window, last").all()
-    assert customer_clv_inputs(two.lazy(), settings).equals(customer_clv_inputs(one.lazy(), settings))
+    assert clv_inputs(short, settings).equals(clv_inputs(whole, settings))
 
 
 def test_lines_without_a_product_are_no_units_unless_the_shop_knows_no_products() -> None:
@@ -179,9 +185,9 @@ def test_one_unknown_cost_puts_all_customers_on_amounts() -> None:
     rows[-1]["unit_cost"] = None
 
     def value(given: list[Row], *, include_first: bool = False) -> list[tuple[str, str, Decimal]]:
-        customers = roll_up({OrderLines.name: frame(OrderLines, given)})[CustomerOrders.name].lazy()
         settings = Customer(clv_inputs=ClvInputs(include_first=include_first))
-        table = customer_clv_inputs(customers, settings).filter(pl.col("customer_id") != "once")
+        tables = roll_up({OrderLines.name: frame(OrderLines, given)})
+        table = clv_inputs(tables, settings).filter(pl.col("customer_id") != "once")
         assert table["clv_potential_tier"].to_list() == ["Low", "High", "Medium"]
         return table.select("customer_id", "monetary_basis", "monetary_value").rows()
 
@@ -240,9 +246,7 @@ def test_clv_inputs_count_days_not_orders(include_first: bool, basis: str) -> No
     known = tables[CustomerOrders.name]["purchase_margin"].null_count() == 0
     assert known == (basis == "margin")
     settings = Customer(clv_inputs=ClvInputs(include_first=include_first))
-    table = CustomerClvInputs.conform(
-        customer_clv_inputs(tables[CustomerOrders.name].lazy(), settings).lazy()
-    ).collect()
+    table = CustomerClvInputs.conform(clv_inputs(tables, settings).lazy()).collect()
     CustomerClvInputs.require(table)
     orders = tables[Orders.name].filter("is_purchase").to_dicts()
     values = []

@@ -8,7 +8,9 @@ import polars as pl
 import pytest
 from reading import HEADER, LINE, TABLES, TODAY, Result, night, read_csv
 
-from lifecycle_assets.dispatch.contact import Contacts, end_of, standing
+from lifecycle_assets.dispatch.contact import Contacts, standing
+from lifecycle_assets.features.days import end_of
+from lifecycle_assets.features.identity import IdentityMap
 from lifecycle_assets.inputs import ingest
 from resources.sources import Sources
 
@@ -19,10 +21,11 @@ BAD_MOMENTS = ["n/a", "2027-01-01", "1899-12-30", "0000-00-00 00:00:00"]
 def reach(tmp_path: Path, table: str, content: str, until: dt.datetime | None) -> dict[str, object]:
     """Whom of C1 and C2, who both gave their consent by a flag, the shop may send e-mail, with `content` as `table`."""
     result = read_csv(tmp_path, content, name=f"{table}.csv", table=table)
-    names = ("customers", "consents", "suppressions", "erasure_requests", "engagement")
+    names = ("customers", "consents", "suppressions", "erasure_requests", "engagement", "identities")
     tables = {name: TABLES[name].empty().lazy() for name in names} | {table: result.table.lazy()}
     people = pl.LazyFrame({"customer_id": ["C1", "C2"], "email": ["a@x.org", "b@x.org"], "consent_email": [True, True]})
     tables["customers"] = pl.concat([tables["customers"], people], how="diagonal")
+    tables["identity_map"] = IdentityMap.empty().lazy()
     found = standing(people.select("customer_id"), Contacts(**tables), night("x").settings.routing, ["email"], until)
     rows = found.collect().rows(named=True)
     return {

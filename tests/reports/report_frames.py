@@ -8,6 +8,9 @@ import polars as pl
 
 from lifecycle_assets.dispatch.ledger import Ledger
 from lifecycle_assets.inputs.contracts import InputReads, Quarantine
+from lifecycle_assets.models.dendrogram import tree_of
+from lifecycle_assets.models.dendrogram_figure import cut_of, dendrogram_svg
+from lifecycle_assets.models.ward import linkage
 from lifecycle_assets.reports.lifecycle import Tables
 from lifecycle_assets.settings import Shop
 
@@ -114,10 +117,88 @@ def tables(order_lines: pl.DataFrame, as_of: dt.date = AS_OF, sends: bool = True
         rfm,
         stage,
         timeline,
+        *_value(features, raced=sends),
+        *_personas(features),
         decisions,
         ledger(decisions, as_of),
     )
     return Tables(*(frame.lazy() for frame in frames))
+
+
+def _value(features: pl.DataFrame, *, raced: bool) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """A forecast of half of what was spent so far, and a race that it won; or none."""
+    rank = pl.col("purchase_total").rank("ordinal") / pl.len()
+    forecast = features.select(
+        "customer_id",
+        horizon_months=pl.lit(12),
+        expected_value=pl.col("purchase_total").cast(pl.Float64) / 2,
+        clv_tier=pl.when(rank > 0.7)
+        .then(pl.lit("High"))
+        .when(rank > 0.3)
+        .then(pl.lit("Medium"))
+        .otherwise(pl.lit("Low")),
+    )
+    common = {"months": 4, "n_customers": features.height}
+    rows = [
+        {
+            "candidate": "bg_nbd",
+            "bin": "all",
+            "chosen": True,
+            "mae": 21.5,
+            "total_error_pct": -3.4,
+            "interval_coverage": 0.82,
+        },
+        {"candidate": "past_rate", "bin": "all", "chosen": False, "mae": 35.0, "total_error_pct": 80.0},
+        {"candidate": "bg_nbd", "bin": "0", "chosen": False, "predicted_purchases": 0.4, "actual_purchases": 0.5},
+        {"candidate": "bg_nbd", "bin": "7+", "chosen": False, "predicted_purchases": 3.25, "actual_purchases": 3.0},
+    ]
+    if not raced:
+        rows = [{"candidate": "bg_nbd", "bin": "all", "chosen": True, **dict.fromkeys(list(rows[0])[3:])}]
+    evaluation = pl.DataFrame([{**common, **row} for row in rows], infer_schema_length=None)
+    missing = {"predicted_purchases", "actual_purchases"} - set(evaluation.columns)
+    return forecast, evaluation.with_columns(pl.lit(None, dtype=pl.Float64).alias(name) for name in missing)
+
+
+def _personas(features: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Those who spent less and more than the mean."""
+    total = features["purchase_total"].cast(pl.Float64)
+    group = (total * features.height > total.sum()).cast(pl.Int64) + 1
+    profiles = (
+        features.with_columns(cluster_id=group, spend=total)
+        .group_by("cluster_id")
+        .agg(
+            n_customers=pl.len().cast(pl.Int64),
+            share_of_customers=pl.len() / features.height,
+            avg_spend=pl.col("spend").mean(),
+            avg_frequency=pl.col("frequency").mean(),
+            share_of_revenue_pct=100 * pl.col("spend").sum() / total.sum(),
+        )
+        .with_columns(
+            name=pl.format("Persona {}", pl.col("cluster_id").replace_strict({1: "a", 2: "b"}, return_dtype=pl.String)),
+            top_categories=pl.lit(None, dtype=pl.String),
+            insight=pl.lit("growth potential"),
+        )
+    )
+    used = [
+        {"chosen": True, "silhouette": 0.62, "stability": 0.4},
+        {"chosen": False, "silhouette": 0.9, "stability": 0.9},
+    ]
+    return profiles, pl.DataFrame(used)
+
+
+def tree() -> tuple[pl.DataFrame, pl.DataFrame]:
+    """models.dendrogram and models.dendrogram_leaves of six customers, two and four alike."""
+    linked = linkage(np.array([[0.0], [0.1], [5.0], [5.1], [5.3], [5.6]]))
+    merges = pl.DataFrame(linked, ["child1", "child2", "distance", "sample_count"], orient="row").with_row_index(
+        "merge"
+    )
+    leaves = pl.DataFrame({"leaf": range(6), "cluster_id": [1, 1, 2, 2, 2, 2]})
+    return merges, leaves
+
+
+def drawing() -> str:
+    merges, leaves = tree()
+    return dendrogram_svg(cut_of(tree_of(merges.lazy()), leaves))
 
 
 def _timeline(bought: pl.DataFrame, as_of: dt.date) -> pl.DataFrame:

@@ -11,7 +11,7 @@ from html.parser import HTMLParser
 
 import polars as pl
 import pytest
-from report_frames import AS_OF, SHOP, lines, tables
+from report_frames import AS_OF, SHOP, drawing, lines, tables
 
 from lifecycle_assets.reports import charts, lifecycle
 from lifecycle_assets.reports.facts import Facts
@@ -45,12 +45,12 @@ def facts_of(case: str) -> Facts:
 
 @cache
 def report_of(case: str) -> Report:
-    return lifecycle_report(facts_of(case), "corner", AS_OF, SHOP, ("email",))
+    return lifecycle_report(facts_of(case), "corner", AS_OF, SHOP, ("email",), drawing())
 
 
 @cache
 def sentences_of(case: str) -> list[Sentence]:
-    page = lifecycle._page(Teller(Writer("en", "GB", "GBP", facts_of(case)), SHOP), ("email",))
+    page = lifecycle._page(Teller(Writer("en", "GB", "GBP", facts_of(case)), SHOP), ("email",), drawing())
     said = [page.title, page.dated, page.headline, *page.notices, *(s for _, a in page.answers for s in a)]
     said += [sentence for tile in page.tiles for sentence in (tile.label, tile.value, tile.note)]
     for section in page.sections:
@@ -247,7 +247,7 @@ def test_every_chart_has_a_title_a_text_and_its_numbers() -> None:
     assert len(ids) == len(set(ids))
     pictures = [attributes for attributes in page.all("svg") if attributes.get("role") == "img"]
     figures = page.all("figure")
-    assert len(figures) == 9 and len(pictures) == 2 * len(figures)
+    assert len(figures) == 12 and len(pictures) == 2 * len(figures)
     for picture in pictures:
         assert picture["aria-labelledby"] in ids and picture["aria-describedby"] in ids
     for figure in report_of("rising").figures:
@@ -312,7 +312,7 @@ def test_a_repeated_run_is_the_same_to_the_byte() -> None:
         # The rows' order decides nothing but which rows the made-up input_reads calls first and last.
         runs.append((re.sub(r"<tbody>\n<tr><th scope=\"row\">order_lines.*", "", report.html), report.json["facts"]))
     assert runs[0] == runs[1]
-    again = lifecycle_report(facts_of("rising"), "corner", AS_OF, SHOP, ("email",))
+    again = lifecycle_report(facts_of("rising"), "corner", AS_OF, SHOP, ("email",), drawing())
     assert again.html == report_of("rising").html
 
 
@@ -331,9 +331,12 @@ def test_every_message_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Catalogue, "pick", lambda self, key, *form: used.add(key) or pick(self, key, *form))
     cases = [facts_of(case) for case in CASES]
     for facts in cases:
-        lifecycle_report(facts, "corner", AS_OF, SHOP, ("email",))
+        lifecycle_report(facts, "corner", AS_OF, SHOP, ("email",), drawing())
     # These stand for what the data may hold: one message for each value or verdict there is.
-    families = r"(stage|channel|programme|reason|why|year|sales|changed|tile|headline|tonight|notice|chart\.\w+\.title)"
+    families = (
+        r"(stage|channel|programme|reason|why|year|sales|changed|tile|headline|tonight|notice|customer_value|personas"
+        r"|chart\.\w+\.title)"
+    )
     unused = {key for key in Writer("en", "GB", "GBP", cases[0]).catalogue.messages if key not in used}
     assert {key for key in unused if not re.match(families, key)} <= {
         "chart.rfm.title_none",

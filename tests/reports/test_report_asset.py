@@ -9,7 +9,7 @@ from typing import Any
 
 import dagster as dg
 import polars as pl
-from report_frames import AS_OF, SHOP, lines, tables
+from report_frames import AS_OF, SHOP, lines, tables, tree
 
 from lifecycle_assets.night import Night
 from lifecycle_assets.reports.assets import lifecycle
@@ -25,7 +25,9 @@ class Frames(dg.IOManager):
     """Gives the asset the made-up tables, by name."""
 
     def __init__(self) -> None:
-        self.tables = vars(tables(lines(customers=60, days=400)))
+        merges, leaves = tree()
+        made = vars(tables(lines(customers=60, days=400)))
+        self.tables = {**made, "dendrogram": merges.lazy(), "dendrogram_leaves": leaves.lazy()}
 
     def handle_output(self, context: dg.OutputContext, obj: object) -> None:
         raise AssertionError("the report has no table to store")
@@ -60,7 +62,7 @@ def test_the_asset_writes_the_report_and_shows_its_headline_charts_and_path(tmp_
         facts = json.loads(page.with_suffix(".json").read_text("utf-8"))
         assert shown["headline"].startswith(f"**{facts['headline']}**")
         assert shown["seconds"] > 0 and shown["as_of"] == "2024-06-30"
-        for name in ("weekly", "stages", "rfm", "sends", "held"):
+        for name in ("weekly", "stages", "rfm", "calibration", "personas", "sends", "held"):
             title, picture = shown[f"chart {name}"].split("\n\n")
             assert title.startswith("**") and title.strip("*") in page.read_text("utf-8")
             drawn = base64.b64decode(picture.partition("base64,")[2].rstrip(")")).decode()

@@ -127,6 +127,24 @@ def naive(data: dict[str, Rows]) -> dict[str, Any]:  # noqa: PLR0912
     found |= {"fullest_cell": len(cells[fullest]), "rfm.bins": 5}
     found |= {"fullest_cell.recency": fullest[0], "fullest_cell.frequency": fullest[1]}
 
+    year = [r for r in data["clv_forecast"] if r["horizon_months"] == 12]
+    total = sum(r["expected_value"] for r in year)
+    found |= {"value.total": total, "value.months": 12}
+    for tier in {r["clv_tier"] for r in year}:
+        worth = [r["expected_value"] for r in year if r["clv_tier"] == tier]
+        found |= {f"value.{tier}.share": len(worth) / len(year), f"value.{tier}.value_share": sum(worth) / total}
+    won = next(r for r in data["clv_evaluation"] if r["chosen"])
+    rival = next(r for r in data["clv_evaluation"] if r["candidate"] == "past_rate")
+    found |= {"value.race.months": won["months"], "value.race.mae": won["mae"], "value.race.baseline": rival["mae"]}
+    found |= {"value.race.error": won["total_error_pct"] / 100, "value.race.coverage": won["interval_coverage"]}
+
+    mean = float(everything) / len(spent)
+    found |= {"personas": len(data["segment_profiles"]), "persona.silhouette": 0.62, "persona.stability": 0.4}
+    for number, rich in ((1, False), (2, True)):
+        worth = [float(total) for total in spent.values() if (float(total) > mean) is rich]
+        found |= {f"persona.{number}.share": len(worth) / len(spent)}
+        found |= {f"persona.{number}.revenue_share": sum(worth) / float(everything)}
+
     exported = [r for r in data["ledger"] if r["as_of"] == AS_OF and r["event"] == "exported"]
     later = max((r["as_of"] for r in data["ledger"] if r["as_of"] > AS_OF and r["event"] == "exported"), default=None)
     out = {r["customer_id"] for r in exported}

@@ -136,6 +136,19 @@ def test_history_keeps_a_slice_per_night(tmp_path: Path) -> None:
     assert both["n"].to_list() == [3, 3]
 
 
+def test_the_night_before_is_the_latest_one_that_left_a_slice(tmp_path: Path) -> None:
+    lake = lake_at(tmp_path)
+    days = [NIGHT, NIGHT + dt.timedelta(days=3), NIGHT + dt.timedelta(days=4)]
+    for night in days:
+        lake.write(LifecycleStage, "a", night, stages(3).with_columns(as_of=pl.lit(night)))
+    assert lake.scan_before(LifecycleStage, "a", days[0]) is None
+    assert lake.scan_before(LifecycleStage, "b", days[2]) is None
+    for night, before in ((days[1], days[0]), (days[2], days[1]), (days[2] + dt.timedelta(days=9), days[2])):
+        found = lake.scan_before(LifecycleStage, "a", night)
+        assert found is not None
+        assert found.collect()["as_of"].unique().to_list() == [before]
+
+
 def test_superseded_versions_go_only_after_their_time(tmp_path: Path) -> None:
     lake = lake_at(tmp_path)
     for cost in (1.0, 2.0, 3.0):

@@ -1,5 +1,16 @@
 -- One row per customer: what is known beside the orders. An input that holds nothing up to :until gives nulls.
-WITH present AS (
+-- `accounts` are the ids that became another's profile, `visitors` the visitor ids that are known to be somebody's.
+WITH accounts AS (
+    SELECT id, customer_id
+    FROM features.identity_map
+    WHERE id_type = 'customer_id' AND id <> customer_id
+),
+visitors AS (
+    SELECT id, customer_id
+    FROM features.identity_map
+    WHERE id_type = 'anonymous_id' AND customer_id IS NOT NULL
+),
+present AS (
     SELECT
         (SELECT COUNT(*) FROM raw.web_events WHERE occurred_at < :until) AS web,
         (SELECT COUNT(*) FROM raw.engagement WHERE sent_at < :until) AS engagement,
@@ -8,14 +19,16 @@ WITH present AS (
 ),
 web AS (
     SELECT
-        e.customer_id,
+        COALESCE(a.customer_id, e.customer_id, v.customer_id) AS customer_id,
         COALESCE(e.session_id, CAST(CAST(e.occurred_at AS DATE) AS VARCHAR)) AS session_id,
         e.event_type,
         COALESCE(e.category, p.category) AS category,
         e.occurred_at
     FROM raw.web_events AS e
     LEFT JOIN raw.products AS p ON p.product_id = e.product_id
-    WHERE e.customer_id IS NOT NULL AND e.occurred_at < :until
+    LEFT JOIN accounts AS a ON a.id = e.customer_id
+    LEFT JOIN visitors AS v ON v.id = e.anonymous_id
+    WHERE COALESCE(e.customer_id, v.customer_id) IS NOT NULL AND e.occurred_at < :until
 ),
 web_sums AS (
     SELECT
@@ -72,7 +85,7 @@ category_shifts AS (
 ),
 messages AS (
     SELECT
-        customer_id,
+        COALESCE(a.customer_id, e.customer_id) AS customer_id,
         CASE WHEN sent_at >= :from_90d THEN 1 ELSE 0 END AS is_late,
         CASE WHEN channel IN ('email', 'whatsapp', 'push', 'in_app') THEN 1 ELSE 0 END AS tells_opens,
         CASE WHEN channel IN ('email', 'whatsapp', 'push', 'in_app', 'sms', 'ads') THEN 1 ELSE 0 END AS tells_clicks,
@@ -82,7 +95,8 @@ messages AS (
         CASE
             WHEN clicked_at < :until AND clicked_at > COALESCE(delivered_at, sent_at) + INTERVAL '2' SECOND THEN 1 ELSE 0
         END AS is_clicked
-    FROM raw.engagement
+    FROM raw.engagement AS e
+    LEFT JOIN accounts AS a ON a.id = e.customer_id
     WHERE sent_at >= :from_180d AND sent_at < :until
 ),
 message_sums AS (
@@ -99,24 +113,42 @@ message_sums AS (
     GROUP BY customer_id
 ),
 ticket_sums AS (
-    SELECT customer_id, COUNT(*) AS tickets_90d
-    FROM raw.support_tickets
-    WHERE opened_at >= :from_90d AND opened_at < :until
-    GROUP BY customer_id
+    SELECT COALESCE(a.customer_id, t.customer_id) AS customer_id, COUNT(*) AS tickets_90d
+    FROM raw.support_tickets AS t
+    LEFT JOIN accounts AS a ON a.id = t.customer_id
+    WHERE t.opened_at >= :from_90d AND t.opened_at < :until
+    GROUP BY COALESCE(a.customer_id, t.customer_id)
 ),
 payment_sums AS (
-    SELECT customer_id, COUNT(*) AS failed_payments_12m
-    FROM raw.payment_events
-    WHERE status = 'failed' AND occurred_at >= :from_12m AND occurred_at < :until
-    GROUP BY customer_id
+    SELECT COALESCE(a.customer_id, p.customer_id) AS customer_id, COUNT(*) AS failed_payments_12m
+    FROM raw.payment_events AS p
+    LEFT JOIN accounts AS a ON a.id = p.customer_id
+    WHERE p.status = 'failed' AND p.occurred_at >= :from_12m AND p.occurred_at < :until
+    GROUP BY COALESCE(a.customer_id, p.customer_id)
+),
+-- The configured question, else the only one, else those whose words recommend: as features/nps.py chooses.
+questions AS (
+    SELECT
+        COALESCE(question, :unnamed) AS question,
+        COUNT(*) OVER () AS n,
+        CASE WHEN REGEXP_MATCHES(LOWER(question), :recommending) THEN 1 ELSE 0 END AS recommends
+    FROM raw.survey_responses
+    WHERE responded_at < :until
+    GROUP BY question
 ),
 answers AS (
     SELECT
-        customer_id,
-        answer,
-        ROW_NUMBER() OVER (PARTITION BY customer_id ORDER BY responded_at DESC, response_id) AS place
-    FROM raw.survey_responses
-    WHERE customer_id IS NOT NULL AND responded_at < :until
+        COALESCE(a.customer_id, s.customer_id) AS customer_id,
+        s.answer,
+        ROW_NUMBER() OVER (
+            PARTITION BY COALESCE(a.customer_id, s.customer_id) ORDER BY s.responded_at DESC, s.response_id
+        ) AS place
+    FROM raw.survey_responses AS s
+    JOIN questions AS q ON q.question = COALESCE(s.question, :unnamed)
+    LEFT JOIN accounts AS a ON a.id = s.customer_id
+    WHERE s.customer_id IS NOT NULL
+      AND s.responded_at < :until
+      AND COALESCE(q.question = :nps_question, q.n = 1 OR q.recommends = 1)
 )
 SELECT
     CAST(:shop AS VARCHAR) AS shop_id,

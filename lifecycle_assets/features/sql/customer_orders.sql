@@ -1,13 +1,18 @@
 -- One row per customer with at least one purchase: everything that follows from order lines alone. Metrics are those of
--- the observation window, which begins on :since.
-WITH shop AS (
+-- the observation window, which begins on :since. `accounts` are the ids that became another's profile.
+WITH accounts AS (
+    SELECT id, customer_id
+    FROM features.identity_map
+    WHERE id_type = 'customer_id' AND id <> customer_id
+),
+shop AS (
     SELECT COUNT(product_id) AS product_ids
     FROM raw.order_lines
     WHERE order_date <= :as_of
 ),
 lines AS (
     SELECT
-        l.customer_id,
+        COALESCE(a.customer_id, l.customer_id) AS customer_id,
         l.product_id,
         COALESCE(l.category, p.category) AS category,
         l.order_date,
@@ -20,6 +25,7 @@ lines AS (
     FROM raw.order_lines AS l
     CROSS JOIN shop AS s
     LEFT JOIN raw.products AS p ON p.product_id = l.product_id
+    LEFT JOIN accounts AS a ON a.id = l.customer_id
     WHERE l.status = 'completed'
       AND l.customer_id IS NOT NULL
       AND l.order_date <= :as_of

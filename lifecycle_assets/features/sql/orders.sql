@@ -1,7 +1,13 @@
--- One row per order of a known customer: its completed lines up to :as_of, returns under the same order included.
-WITH lines AS (
+-- One row per order of a known customer: its completed lines up to :as_of, returns under the same order included. `accounts`
+-- are the ids that became another's profile.
+WITH accounts AS (
+    SELECT id, customer_id
+    FROM features.identity_map
+    WHERE id_type = 'customer_id' AND id <> customer_id
+),
+lines AS (
     SELECT
-        l.customer_id,
+        COALESCE(a.customer_id, l.customer_id) AS customer_id,
         l.order_id,
         l.order_date,
         l.quantity,
@@ -12,6 +18,7 @@ WITH lines AS (
         l.country
     FROM raw.order_lines AS l
     LEFT JOIN raw.products AS p ON p.product_id = l.product_id
+    LEFT JOIN accounts AS a ON a.id = l.customer_id
     WHERE l.status = 'completed'
       AND l.customer_id IS NOT NULL
       AND l.order_date <= :as_of

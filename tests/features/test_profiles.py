@@ -1,0 +1,227 @@
+"""The wide view repeats its tables and adds nothing; accounts that are one person have one row in it."""
+
+import datetime as dt
+from typing import Any
+
+import polars as pl
+from made_shop import AS_OF, SHOP, ZONE, Tables, frame, lines, products, roll_up, run
+
+from lifecycle_assets.contracts import Contract
+from lifecycle_assets.dispatch.decisions import Decisions
+from lifecycle_assets.dispatch.reach import Reach
+from lifecycle_assets.features.behaviour import CustomerBehaviour
+from lifecycle_assets.features.churn_labels import ChurnLabels, churn_labels
+from lifecycle_assets.features.clv_inputs import CustomerClvInputs, customer_clv_inputs
+from lifecycle_assets.features.customer import CustomerFeatures, customer_features
+from lifecycle_assets.features.customer_orders import CustomerOrders
+from lifecycle_assets.features.days import end_of
+from lifecycle_assets.features.identity import IdentityMap, resolved
+from lifecycle_assets.features.loyalty import CustomerLoyalty, customer_loyalty
+from lifecycle_assets.features.orders import Orders
+from lifecycle_assets.features.profiles import Profiles, profiles
+from lifecycle_assets.features.rfm import CustomerRfm, customer_rfm
+from lifecycle_assets.features.stage import LifecycleStage, lifecycle_stage
+from lifecycle_assets.inputs.contracts import (
+    Engagement,
+    OrderLines,
+    PaymentEvents,
+    Products,
+    Subscriptions,
+    SupportTickets,
+    SurveyResponses,
+    WebEvents,
+)
+from lifecycle_assets.models.clv_forecast import ClvForecast
+from lifecycle_assets.models.segment_profiles import SegmentProfiles
+from lifecycle_assets.models.segmentation_labels import SegmentationLabels
+from lifecycle_assets.settings import Customer
+
+END = end_of(AS_OF, ZONE)
+# C02 and C03 are C01; the visitors v1 and v2 are C01 and C05.
+ONE_PERSON = frame(
+    IdentityMap,
+    [
+        {"id_type": kind, "id": name, "customer_id": profile, "n_ids": 4, "link": "email", "reason": "made"}
+        for kind, name, profile in [
+            ("customer_id", "C01", "C01"),
+            ("customer_id", "C02", "C01"),
+            ("customer_id", "C03", "C01"),
+            ("anonymous_id", "v1", "C01"),
+            ("anonymous_id", "v2", "C05"),
+            ("anonymous_id", "v3", None),
+        ]
+    ],
+)
+
+
+def with_scores(tables: Tables) -> dict[str, pl.DataFrame]:
+    """What `roll_up` made, and the tables that follow from it, without models and dispatch."""
+    settings = Customer()
+    made = dict(tables)
+    orders, customers = made[Orders.name].lazy(), made[CustomerOrders.name].lazy()
+    labels = churn_labels(orders, Subscriptions.empty().lazy(), SHOP, AS_OF, settings.churn, ZONE)
+    made[ChurnLabels.name] = labels
+    made[CustomerLoyalty.name] = customer_loyalty(customers, settings.loyalty)
+    made[CustomerFeatures.name] = customer_features(
+        customers, made[CustomerLoyalty.name].lazy(), made[CustomerBehaviour.name].lazy()
+    ).collect()
+    made[CustomerRfm.name] = customer_rfm(made[CustomerFeatures.name].lazy(), settings.rfm)
+    made[LifecycleStage.name] = lifecycle_stage(orders, SHOP, AS_OF, settings.stage)
+    made[CustomerClvInputs.name] = customer_clv_inputs(customers, labels.lazy(), settings)
+    return made
+
+
+def test_every_column_is_its_tables() -> None:
+    given = {OrderLines.name: lines(5), Products.name: products(5), IdentityMap.name: ONE_PERSON}
+    made = with_scores(roll_up(given))
+    held = {
+        "as_of": AS_OF,
+        "decision_id": "d",
+        "reason": "no_consent",
+        "trace": "{}",
+        "policy_version": "p",
+        "propensity": 1.0,
+    }
+    made[Decisions.name] = frame(Decisions, [{**held, "customer_id": "C05", "action": "hold"}])
+    made[Reach.name] = frame(
+        Reach, [{"customer_id": "C05", "erased": False, "consent_sms": "flag", "reachable_by": "sms"}]
+    )
+    value = {
+        "customer_id": "C05",
+        "value_basis": "amount",
+        "clv_tier": "High",
+        "p_alive": 0.75,
+        "algorithm_used": "blend",
+    }
+    numbers = ("expected_value", "expected_value_low", "expected_value_high", "expected_purchases")
+    told_by = {
+        "discounted_value": 1.0,
+        "discounted_value_low": 0.0,
+        "discounted_value_high": 1.0,
+        "extrapolated": False,
+    }
+    made[ClvForecast.name] = frame(
+        ClvForecast,
+        [
+            {**value, **told_by, "horizon_months": months, "interpretation": "i", "explanations": "e"}
+            | {name: float(months * 10 + place) for place, name in enumerate(numbers)}
+            for months in (6, 12, 36)
+        ],
+    )
+    made[SegmentationLabels.name] = frame(
+        SegmentationLabels, [{"customer_id": "C05", "segment": 2, "segment_id": "a night/2", "distance": 0.5}]
+    )
+    persona = {"cluster_id": 2, "segment_id": "a night/2", "name": "Big spenders", "n_customers": 1}
+    made[SegmentProfiles.name] = frame(SegmentProfiles, [persona])
+    wide = run(profiles(SHOP, AS_OF), Profiles, made)
+    models = {
+        "p_alive": 0.75,
+        "clv_tier": "High",
+        "clv_6m": 60.0,
+        "clv_12m": 120.0,
+        "clv_12m_low": 121.0,
+        "clv_12m_high": 122.0,
+        "expected_purchases_12m": 123.0,
+        "clv_36m": 360.0,
+        "cluster_segment": 2,
+        "segment_id": "a night/2",
+        "segment_name": "Big spenders",
+    }
+    assert wide.filter(customer_id="C05").select(*models).row(0, named=True) == models
+    assert wide.filter(pl.col("customer_id") != "C05").select(pl.col(*models).is_null().all()).row(0) == (True,) * len(
+        models
+    )
+    assert wide["customer_id"].equals(made[CustomerFeatures.name]["customer_id"])
+    assert wide.filter(pl.col("n_accounts") > 1).select("customer_id", "n_accounts").rows() == [("C01", 3)]
+    renamed = {
+        CustomerLoyalty: {"segment": "loyalty_segment"},
+        LifecycleStage: {"since": "stage_since"},
+        CustomerClvInputs: {"frequency": "clv_frequency", "recency": "clv_recency", "T": "clv_t"},
+        Decisions: {name: f"next_{name}" for name in Decisions.columns if f"next_{name}" in Profiles.columns},
+    }
+    told = {"n_accounts", *models}
+    for contract in (
+        CustomerFeatures, CustomerLoyalty, LifecycleStage, CustomerRfm, CustomerClvInputs, ChurnLabels, Reach, Decisions
+    ):  # fmt: skip
+        told |= _repeats(wide, contract, made[contract.name].rename(renamed.get(contract, {})))
+    assert told == set(Profiles.columns)
+
+
+def _repeats(wide: pl.DataFrame, contract: Contract, rows: pl.DataFrame) -> set[str]:
+    """The columns of the wide view that are the table's, customer by customer."""
+    own = "next_" if contract is Decisions else ""
+    shared = [name for name in wide.columns if name in rows.columns and name.startswith(own)]
+    keyed = rows.select("customer_id", *(name for name in shared if name != "customer_id"))
+    wanted = wide.select("customer_id").join(keyed, on="customer_id", how="left", maintain_order="left")
+    for name in set(shared) - {"shop_id", "as_of", "reason", "interpretation"}:
+        assert wide[name].equals(wanted[name], null_equal=True), f"{contract.name}: {name}"
+    return set(shared)
+
+
+def test_two_accounts_and_their_visits_are_one_customer() -> None:
+    def at(hours: int) -> dt.datetime:
+        return END - dt.timedelta(hours=hours)
+
+    web: list[dict[str, Any]] = [
+        {"customer_id": "C01", "anonymous_id": None, "session_id": "s1", "event_type": "view"},
+        {
+            "customer_id": "C02",
+            "anonymous_id": "v2",
+            "session_id": "s2",
+            "event_type": "view",
+        },  # signed in beats the device
+        {"customer_id": None, "anonymous_id": "v1", "session_id": "s1", "event_type": "add_to_cart"},
+        {"customer_id": None, "anonymous_id": "v1", "session_id": "s3", "event_type": "view"},
+        {"customer_id": None, "anonymous_id": "v2", "session_id": "s4", "event_type": "view"},
+        {"customer_id": None, "anonymous_id": "v3", "session_id": "s5", "event_type": "view"},  # nobody's
+        {"customer_id": None, "anonymous_id": "v9", "session_id": "s6", "event_type": "view"},  # unknown
+    ]
+    apart = {
+        OrderLines.name: lines(1),
+        Products.name: products(1),
+        WebEvents.name: frame(
+            WebEvents, [{"event_id": f"E{n}", "occurred_at": at(n + 1), **row} for n, row in enumerate(web)]
+        ),
+        Engagement.name: frame(
+            Engagement,
+            [
+                {
+                    "message_id": f"M{n}",
+                    "customer_id": f"C0{n}",
+                    "channel": "email",
+                    "sent_at": at(50),
+                    "opened_at": opened,
+                }
+                for n, opened in ((1, None), (2, at(49)), (3, at(50) + dt.timedelta(seconds=1)))  # the last: a machine
+            ],
+        ),
+        SupportTickets.name: frame(
+            SupportTickets, [{"ticket_id": f"T{n}", "customer_id": f"C0{n}", "opened_at": at(9)} for n in (1, 2, 5)]
+        ),
+        PaymentEvents.name: frame(
+            PaymentEvents,
+            [
+                {"payment_id": f"Y{n}", "customer_id": f"C0{n}", "occurred_at": at(9), "status": "failed"}
+                for n in (2, 3)
+            ],
+        ),
+        SurveyResponses.name: frame(
+            SurveyResponses,
+            [
+                {"response_id": f"A{n}", "customer_id": f"C0{n}", "answer": float(n), "responded_at": at(n)}
+                for n in (1, 2, 3)
+            ],
+        ),
+    }
+    made = roll_up({**apart, IdentityMap.name: ONE_PERSON})
+    rows = {row["customer_id"]: row for row in made[CustomerBehaviour.name].to_dicts()}
+    assert "C02" not in rows and "C03" not in rows
+    names = ("sessions_12w", "views_30d", "carts_30d", "sends_90d", "tickets_90d", "failed_payments_12m", "latest_nps")
+    assert [rows["C01"][name] for name in names] == [3, 3, 1, 3, 2, 2, 1.0]
+    assert rows["C01"]["open_rate_90d"] == 1 / 3
+    assert [rows["C05"][name] for name in names] == [1, 1, 0, 0, 1, 0, None]
+    # The orders are those of one customer who placed them all.
+    joined = {**apart, OrderLines.name: resolved(apart[OrderLines.name].lazy(), ONE_PERSON.lazy()).collect()}
+    alone = roll_up(joined)
+    for contract in (Orders, CustomerOrders):
+        assert made[contract.name].equals(alone[contract.name])
