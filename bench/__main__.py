@@ -1,4 +1,4 @@
-"""`python -m bench [--sizes 1,10,50]`: measures, prints, and writes bench/RESULTS.md.
+"""`python -m bench [--sizes 1,10,50]`: measures, prints, and writes its sections of bench/RESULTS.md.
 
 A section is a module of this package with a TITLE and a function `section(work, sizes, memory_limit)` that returns markdown.
 """
@@ -38,14 +38,25 @@ def main() -> None:
         work.mkdir(parents=True, exist_ok=True)
         memory = psutil.virtual_memory().total / 1024**3
         machine = f"{psutil.cpu_count()} cores, {memory:.0f} GB, Python {platform.python_version()}"
-        parts = ["# Measured", f"By `make bench` on {machine}. Times move with the machine, ratios hold better."]
+        parts = _known()
         for name in arguments.sections.split(","):
             module = importlib.import_module(f"bench.{name}")
             print(f"== {module.TITLE}", flush=True)
             text = module.section(work, sizes, arguments.memory_limit)
             print(text, flush=True)
-            parts += [f"## {module.TITLE}", text]
-    RESULTS.write_text("\n\n".join(parts) + "\n", "utf-8")
+            parts[module.TITLE] = text
+    head = f"# Measured\n\nBy `make bench` on {machine}. Times move with the machine, ratios hold better."
+    titles = [importlib.import_module(f"bench.{name}").TITLE for name in SECTIONS]
+    sections = [f"## {title}\n\n{parts[title]}" for title in titles if title in parts]
+    RESULTS.write_text("\n\n".join([head, *sections]) + "\n", "utf-8")
+
+
+def _known() -> dict[str, str]:
+    """Title -> text of the sections measured before: those that are not run again stay."""
+    if not RESULTS.exists():
+        return {}
+    _, *sections = RESULTS.read_text("utf-8").split("\n## ")
+    return {title: text.strip() for title, text in (section.split("\n", 1) for section in sections)}
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ DAYS_PER_MONTH = 30.4375
 ANNUAL_RATE = 0.10
 
 
-def lifetimes_way(source: str, *, discounted: bool) -> dict[str, Any]:
+def lifetimes_way(source: str) -> dict[str, Any]:
     """The same with lifetimes: fit, expected purchases and values, and its own discounted customer lifetime value."""
     frame = pl.read_parquet(source)
     columns = [pd.Series(frame[name].to_numpy()) for name in ("frequency", "recency", "T", "mean")]
@@ -23,10 +23,9 @@ def lifetimes_way(source: str, *, discounted: bool) -> dict[str, Any]:
     spend.fit(frequency[again], mean[again])
     purchases = [fitted.predict(months * DAYS_PER_MONTH, frequency, recency, T) for months in MONTHS]
     value = spend.conditional_expected_average_profit(frequency, mean)
-    if discounted:
-        monthly = (1 + ANNUAL_RATE) ** (1 / 12) - 1
-        for months in MONTHS:
-            spend.customer_lifetime_value(fitted, *columns, time=months, freq="D", discount_rate=monthly)
+    monthly = (1 + ANNUAL_RATE) ** (1 / 12) - 1
+    for months in MONTHS:
+        spend.customer_lifetime_value(fitted, *columns, time=months, freq="D", discount_rate=monthly)
     assert np.isfinite(value).all()
     parameters = [
         *(fitted.params_[name] for name in ("r", "alpha")),
