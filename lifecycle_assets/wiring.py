@@ -1,5 +1,6 @@
 """Turns contracts into the arguments of ordinary Dagster assets. Only `assets.py` modules and `definitions.py` use it."""
 
+import base64
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -35,6 +36,14 @@ def table_asset(contract: Contract, *kinds: str, resources: Iterable[str] = ()) 
     }
 
 
+def table_out(contract: Contract, *kinds: str) -> dg.AssetOut:
+    """One of several tables that a single computation makes: an output of `@dg.multi_asset`."""
+    arguments = table_asset(contract, *kinds)
+    for of_the_whole in ("partitions_def", "required_resource_keys"):
+        del arguments[of_the_whole]
+    return dg.AssetOut(**arguments)
+
+
 def reads(*contracts: Contract) -> Mapping[str, dg.AssetIn]:
     """Inputs of an asset: each table under its short name, `customer_rfm: pl.LazyFrame`."""
     return {c.table: dg.AssetIn(key=asset_key(c), input_manager_key="warehouse") for c in contracts}
@@ -59,3 +68,9 @@ def column_schema(contract: Contract) -> dg.TableSchema:
         ],
         constraints=dg.TableConstraints(other=[f"key: {', '.join(contract.primary_key)}"]),
     )
+
+
+def picture(svg: str, title: str) -> dg.MarkdownMetadataValue:
+    """A picture on the asset's page, under its title."""
+    image = base64.b64encode(svg.encode()).decode()
+    return dg.MetadataValue.md(f"**{title}**\n\n![{title}](data:image/svg+xml;base64,{image})")

@@ -7,6 +7,7 @@ import dagster as dg
 import polars as pl
 
 from lifecycle_assets.contracts import Contract
+from lifecycle_assets.markdown import markdown
 from lifecycle_assets.sql import Sql
 from lifecycle_assets.staged import Appended, Staged
 from resources.engine.duckdb import DuckDBEngine
@@ -82,16 +83,4 @@ def preview(contract: Contract, table: pl.LazyFrame, rows: int = PREVIEW_ROWS) -
     frame = table.head(rows).collect()
     hidden = [name for name in frame.columns if contract.is_personal(name)]
     frame = frame.with_columns(pl.when(pl.col(name).is_not_null()).then(pl.lit("***")).alias(name) for name in hidden)
-    if frame.is_empty():
-        return "no rows"
-
-    def cell(value: Any) -> str:
-        if isinstance(value, float):
-            value = round(value, 4)
-        shown = "" if value is None else str(value)
-        shown = shown if len(shown) <= 60 else shown[:57] + "..."
-        return shown.replace("|", "\\|").replace("\n", " ").replace("<", "&lt;")
-
-    lines = [" | ".join(frame.columns), " | ".join("---" for _ in frame.columns)]
-    lines += [" | ".join(cell(value) for value in row) for row in frame.rows()]
-    return "\n".join(f"| {line} |" for line in lines)
+    return markdown(frame)

@@ -37,6 +37,7 @@ from lifecycle_assets.inputs.contracts import (
     SupportTickets,
     Suppressions,
 )
+from lifecycle_assets.markdown import markdown
 from lifecycle_assets.night import Night, night_of
 from lifecycle_assets.settings import Measurement
 from lifecycle_assets.sql import Sql
@@ -136,12 +137,7 @@ def decisions(
     assumed = batching.assumptions(night.settings.routing.assume_consent)
     context.add_output_metadata(
         {
-            "reasons": dg.MetadataValue.md(
-                "\n".join(
-                    ["| action | reason | customers |", "| --- | --- | --- |"]
-                    + [f"| {a} | {r} | {n} |" for a, r, n in counts.iter_rows()]
-                )
-            ),
+            "reasons": dg.MetadataValue.md(markdown(counts)),
             "assumptions": "; ".join(assumed.values()) or "none",
         }
     )

@@ -3,13 +3,11 @@
 Here belong the inputs and outputs of each table. What a table holds and how it is computed stands in its own module.
 """
 
-import base64
 import time
 
 import dagster as dg
 import polars as pl
 
-from lifecycle_assets.contracts import Contract
 from lifecycle_assets.features.clv_inputs import CustomerClvInputs, value_basis
 from lifecycle_assets.features.customer import CustomerFeatures
 from lifecycle_assets.features.customer_categories import CustomerCategories
@@ -58,7 +56,7 @@ from lifecycle_assets.models.subsegment_profiles import SubsegmentProfiles
 from lifecycle_assets.models.subsegments import SubsegmentBenchmark, Subsegments
 from lifecycle_assets.models.upsell import UpsellSuggestions
 from lifecycle_assets.night import Night, night_of
-from lifecycle_assets.wiring import SHOPS, reads, table_asset
+from lifecycle_assets.wiring import SHOPS, picture, reads, table_asset, table_out
 
 # What an asset needs that looks at the shop as of past days.
 PAST = ("snapshots",)
@@ -264,8 +262,9 @@ def dendrogram_leaves(
     leaves, tree = ward_tree.leaves_of(features, night.settings.segmentation), ward_tree.tree_of(dendrogram)
     k = ward_tree.chosen_k(dendrogram_benchmark)
     rows = ward_tree.dendrogram_leaves(features, leaves, tree, k, night.shop, night.as_of)
-    drawing = dendrogram_figure.dendrogram_svg(dendrogram_figure.cut_of(tree, rows)) if len(tree) else ""
-    context.add_output_metadata(_picture("dendrogram", drawing))
+    if len(tree):
+        drawing = dendrogram_figure.dendrogram_svg(dendrogram_figure.cut_of(tree, rows))
+        context.add_output_metadata({"chart": picture(drawing, "Dendrogram")})
     return rows
 
 
@@ -285,7 +284,7 @@ def segment_hierarchy_nodes(
         cut = dendrogram_figure.cut_of(tree, dendrogram_leaves.collect())
         drawing = dendrogram_figure.icicle_svg(cut, hierarchy.SHOWN_DEPTH)
         shown = dg.MetadataValue.json(hierarchy.nested(tree, cut.sizes, hierarchy.SHOWN_DEPTH))
-        context.add_output_metadata({"top of the tree": shown, **_picture("hierarchy", drawing)})
+        context.add_output_metadata({"top of the tree": shown, "chart": picture(drawing, "Hierarchy")})
     return hierarchy.segment_hierarchy_nodes(tree, dendrogram_leaves)
 
 
@@ -306,19 +305,19 @@ def _last_segmentation(context: dg.AssetExecutionContext, night: Night) -> LastN
     )
 
 
-@dg.asset(**table_asset(CrossSellMatrix, "numba"), ins=reads(OrderLines, Products))
+@dg.asset(**table_asset(CrossSellMatrix, "numba"), ins=reads(OrderLines, Products, IdentityMap))
 def cross_sell_matrix(
-    context: dg.AssetExecutionContext, order_lines: pl.LazyFrame, products: pl.LazyFrame
+    context: dg.AssetExecutionContext, order_lines: pl.LazyFrame, products: pl.LazyFrame, identity_map: pl.LazyFrame
 ) -> pl.DataFrame:
     night = night_of(context)
-    matrix = baskets.cross_sell_matrix(
-        order_lines, products, night.shop, night.as_of, night.settings.products.cross_sell
-    )
+    lines, settings = resolved(order_lines, identity_map), night.settings.products.cross_sell
+    matrix = baskets.cross_sell_matrix(lines, products, night.shop, night.as_of, settings)
     sentences = baskets.strongest(matrix, "category", 10)["interpretation"].to_list()
     context.add_output_metadata(
         {"strongest": dg.MetadataValue.md("\n".join(f"- {sentence}" for sentence in sentences))}
-        | _picture("categories", product_charts.category_heat_map(matrix))
     )
+    if heat_map := product_charts.category_heat_map(matrix):
+        context.add_output_metadata({"chart": picture(heat_map, "Lift between the most bought categories")})
     return matrix
 
 
@@ -396,17 +395,9 @@ def upsell_suggestions(
     )
 
 
-def _table_out(contract: Contract, *kinds: str) -> dg.AssetOut:
-    """One of several tables that a single computation makes."""
-    arguments = table_asset(contract, *kinds)
-    for of_the_whole in ("partitions_def", "required_resource_keys"):
-        del arguments[of_the_whole]
-    return dg.AssetOut(**arguments)
-
-
 @dg.multi_asset(
     name="prices",
-    outs={contract.table: _table_out(contract, "xgboost") for contract in (PriceRecommendations, PriceOutcomes)},
+    outs={contract.table: table_out(contract, "xgboost") for contract in (PriceRecommendations, PriceOutcomes)},
     ins=reads(PriceHistory, OrderLines, Products),
     partitions_def=SHOPS,
     required_resource_keys={"nights"},
@@ -428,13 +419,5 @@ def prices(
     advised = recommendations.drop_nulls("gain_pct").sort("gain_pct", "product_id", descending=[True, False]).head(1)
     for product_id, optimize_for in advised.select("product_id", "optimize_for").rows():
         ladder = product_charts.price_ladder(outcomes, product_id, optimize_for)
-        context.add_output_metadata(_picture(product_id, ladder), output_name=PriceOutcomes.table)
+        context.add_output_metadata({"chart": picture(ladder, product_id)}, output_name=PriceOutcomes.table)
     return recommendations, outcomes
-
-
-def _picture(name: str, svg: str) -> dict[str, dg.MarkdownMetadataValue]:
-    """A chart for the asset's page; nothing without one."""
-    if not svg:
-        return {}
-    image = base64.b64encode(svg.encode()).decode()
-    return {"chart": dg.MetadataValue.md(f"![{name}](data:image/svg+xml;base64,{image})")}

@@ -21,6 +21,7 @@ import polars as pl
 from lifecycle_assets.contracts import as_of_column, count, date, flag, key, number, shop_key, table, text
 from lifecycle_assets.features.snapshot import Snapshot
 from lifecycle_assets.hashing import generator
+from lifecycle_assets.markdown import markdown
 from lifecycle_assets.models.bg_nbd import BgNbd
 from lifecycle_assets.models.clv_candidates import (
     BASELINE,
@@ -166,16 +167,21 @@ def clv_evaluation(
 
 
 def shown(evaluation: pl.DataFrame) -> str:
-    """The race as a markdown table."""
-    columns = ["candidate", "mae", "rmse", "total_error_pct", "spearman", "top_decile_capture", "interval_coverage"]
-    rows = evaluation.filter(pl.col("bin") == OVERALL).sort(pl.col("mae"), nulls_last=True)
-    lines = [f"| {' | '.join(columns)} |", "| --- |" + " ---: |" * (len(columns) - 1)]
-    for row in rows.select(*columns, "chosen").iter_rows(named=True):
-        name = f"**{row['candidate']}**" if row["chosen"] else row["candidate"]
-        cells = ["" if row[column] is None else f"{row[column]:.3g}" for column in columns[1:]]
-        lines.append(f"| {name} | {' | '.join(cells)} |")
-    notes = [f"{name}: {note}" for name, note in rows.select("candidate", "note").drop_nulls().iter_rows()]
-    return "\n".join([*lines, "", *notes])
+    """The race as a markdown table, the best first."""
+    columns = [
+        "candidate",
+        "chosen",
+        "mae",
+        "rmse",
+        "total_error_pct",
+        "spearman",
+        "top_decile_capture",
+        "interval_coverage",
+        "note",
+    ]
+    return markdown(
+        evaluation.filter(pl.col("bin") == OVERALL).sort("mae", nulls_last=True).select(columns), longest=160
+    )
 
 
 def _scores(name: str, forecast: Forecast, happened: Outcome) -> dict[str, object]:

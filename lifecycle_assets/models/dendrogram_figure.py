@@ -11,9 +11,8 @@ from xml.sax.saxutils import escape
 import numpy as np
 import polars as pl
 
-COLOURS = ("#0072b2", "#e69f00", "#009e73", "#56b4e9", "#d55e00", "#cc79a7", "#6b7280", "#f0e442")
-INK, MUTED, RULE = "#1f2933", "#52606d", "#e4e7eb"
-FONT = "Liberation Sans, Arial, Helvetica, sans-serif"
+from lifecycle_assets.drawing import AXIS, FONT, INK, MUTED, RULE, SERIES_COLOURS
+
 LAST_MERGES = 30
 UNIT = "Ward distance (units of the scaled features)"
 WIDTH, HEIGHT = 900, 480
@@ -176,7 +175,7 @@ def _ticks(highest: float) -> list[float]:
 
 
 def _colour(cluster: int) -> str:
-    return COLOURS[(cluster - 1) % len(COLOURS)] if cluster else "#9aa5b1"
+    return SERIES_COLOURS[(cluster - 1) % len(SERIES_COLOURS)] if cluster else AXIS
 
 
 def _text(

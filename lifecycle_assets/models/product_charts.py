@@ -1,11 +1,12 @@
 """Pictures of the product tables for the asset pages, as SVG, without a browser and without a network."""
 
-import json
 from typing import Any
 
 import polars as pl
 
-WIDTH, INK, DARK, LIGHT = 700, "#1f2933", "#0072b2", "#e69f00"
+from lifecycle_assets.drawing import AXIS, DARK, LIGHT, svg
+
+WIDTH = 700
 CATEGORIES = 15
 
 
@@ -28,7 +29,8 @@ def category_heat_map(matrix: pl.DataFrame) -> str:
     # A lift of 1 is chance: as pale as can be.
     scale = alt.Scale(domain=[0, 1, max(2.0, *shown["lift"])], range=[LIGHT, "#f5f7fa", DARK])
     colour = alt.Color("lift:Q", scale=scale, legend=alt.Legend(title="lift", format=".1f"))
-    return _svg(alt.layer(base.mark_rect().encode(color=colour), base.mark_text(fontSize=9).encode(text="label:N")))
+    grid = alt.layer(base.mark_rect().encode(color=colour), base.mark_text(fontSize=9).encode(text="label:N"))
+    return svg(grid.properties(width=WIDTH))
 
 
 def price_ladder(outcomes: pl.DataFrame, product_id: str, optimize_for: str) -> str:
@@ -45,21 +47,11 @@ def price_ladder(outcomes: pl.DataFrame, product_id: str, optimize_for: str) -> 
     base: Any = alt.Chart(alt.Data(values=rows.to_dicts())).encode(
         x=alt.X("price:Q", title="price", scale=alt.Scale(zero=False))
     )
-    band = base.mark_rule(color="#9aa5b1").encode(y=alt.Y("low:Q", title=f"expected {optimize_for}"), y2="high:Q")
+    band = base.mark_rule(color=AXIS).encode(y=alt.Y("low:Q", title=f"expected {optimize_for}"), y2="high:Q")
     colour = alt.Color(
         "mark:N",
-        scale=alt.Scale(domain=["advised", "today", "other"], range=[DARK, LIGHT, "#9aa5b1"]),
+        scale=alt.Scale(domain=["advised", "today", "other"], range=[DARK, LIGHT, AXIS]),
         legend=alt.Legend(title=None, orient="top"),
     )
     points = base.mark_point(filled=True, size=70, opacity=1).encode(y="value:Q", color=colour)
-    return _svg(alt.layer(band, points).properties(height=260))
-
-
-def _svg(chart: Any) -> str:
-    import altair as alt
-    import vl_convert
-
-    spec = chart.properties(width=WIDTH).to_dict(validate=False)
-    spec["config"] = {"view": {"stroke": None}, "axis": {"labelColor": INK, "titleColor": INK}}
-    version = ".".join(alt.SCHEMA_VERSION.lstrip("v").split(".")[:2])
-    return vl_convert.vegalite_to_svg(json.dumps(spec), vl_version=version, allowed_base_urls=[])
+    return svg(alt.layer(band, points).properties(width=WIDTH, height=260))

@@ -8,6 +8,7 @@ import polars as pl
 
 from lifecycle_assets.contracts import count, date, table, text
 from lifecycle_assets.features.per_customer import PerCustomer
+from lifecycle_assets.markdown import markdown
 
 
 @table("models.segment_drift")
@@ -46,9 +47,7 @@ def flows(drift: pl.DataFrame, n_customers: int) -> str:
         return "nobody moved"
     counted = (
         drift.group_by("from_segment_id", "to_segment_id")
-        .len("n")
-        .sort("n", "from_segment_id", descending=[True, False])
+        .len("customers")
+        .sort("customers", "from_segment_id", "to_segment_id", descending=[True, False, False])
     )
-    lines = ["| from | to | customers |", "| --- | --- | ---: |"]
-    lines += [f"| {start} | {end} | {n:,} |" for start, end, n in counted.rows()]
-    return "\n".join([f"{drift.height:,} of {n_customers:,} customers moved", "", *lines])
+    return f"{drift.height:,} of {n_customers:,} customers moved\n\n{markdown(counted)}"

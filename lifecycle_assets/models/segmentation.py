@@ -21,6 +21,7 @@ import polars as pl
 
 from lifecycle_assets.contracts import as_of_column, count, date, flag, key, number, share, shop_key, table, text
 from lifecycle_assets.hashing import generator
+from lifecycle_assets.markdown import markdown
 from lifecycle_assets.models.cluster_quality import NOISE, Quality, quality
 from lifecycle_assets.models.segmentation_families import (
     Candidate,
@@ -181,10 +182,8 @@ def shown(benchmark: pl.DataFrame) -> str:
         "chosen",
         "note",
     ]
-    ranked = benchmark.sort("chosen", "eligible", "silhouette", descending=True, nulls_last=True).select(columns)
-    cells = ranked.with_columns(pl.col(pl.Float64).round(3)).select(pl.all().cast(pl.String).fill_null(""))
-    lines = [columns, ["---"] * len(columns), *cells.rows()]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+    ranked = benchmark.sort("chosen", "eligible", "silhouette", descending=True, nulls_last=True)
+    return markdown(ranked.select(columns), longest=160)
 
 
 def labels_of(benchmark: pl.DataFrame, these: Points, shop: str, settings: Segmentation, seed: int) -> np.ndarray:

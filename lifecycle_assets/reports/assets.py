@@ -4,7 +4,6 @@ Here belong which tables a report reads, where it is written, and what of it the
 stands in the modules beside this one.
 """
 
-import base64
 import time
 
 import dagster as dg
@@ -26,8 +25,7 @@ from lifecycle_assets.models.segment_profiles import SegmentProfiles
 from lifecycle_assets.models.segmentation import SegmentationBenchmark
 from lifecycle_assets.night import night_of
 from lifecycle_assets.reports.lifecycle import Tables, lifecycle_facts, lifecycle_report
-from lifecycle_assets.reports.render import Figure
-from lifecycle_assets.wiring import SHOPS, reads
+from lifecycle_assets.wiring import SHOPS, picture, reads
 
 SHOWN = ("weekly", "stages", "rfm", "calibration", "personas", "sends", "held")
 READ = (
@@ -103,7 +101,11 @@ def lifecycle(
     drawing = dendrogram_svg(cut_of(tree, dendrogram_leaves.collect())) if len(tree) else ""
     report = lifecycle_report(facts, night.shop, night.as_of, settings, settings.routing.assume_consent, drawing)
     path = context.resources.report_store.put(night.shop, night.as_of, "lifecycle", report.html, report.json)
-    charts = {f"chart {figure.id}": _image(figure) for figure in report.figures if figure.id in SHOWN}
+    charts = {
+        f"chart {figure.id}": picture(figure.picture.wide, str(figure.title))
+        for figure in report.figures
+        if figure.id in SHOWN
+    }
     return dg.MaterializeResult(
         metadata={
             "headline": dg.MetadataValue.md("\n\n".join([f"**{report.headline}**", *report.summary])),
@@ -113,8 +115,3 @@ def lifecycle(
             **charts,
         }
     )
-
-
-def _image(figure: Figure) -> dg.MarkdownMetadataValue:
-    picture = base64.b64encode(figure.picture.wide.encode()).decode()
-    return dg.MetadataValue.md(f"**{figure.title}**\n\n![{figure.id}](data:image/svg+xml;base64,{picture})")

@@ -6,19 +6,17 @@ lightness, and never carry a meaning alone: every mark is labelled or stands in 
 Titles are not part of the picture; the page sets them as text.
 """
 
-import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from lifecycle_assets.drawing import DARK, INK, MUTED, SERIES_COLOURS, svg
+
 if TYPE_CHECKING:
     import altair as alt
 
 WIDE, NARROW = 700, 312
-FONT = "Liberation Sans, Arial, Helvetica, sans-serif"
-INK, MUTED, RULE = "#1f2933", "#52606d", "#e4e7eb"
-DARK, LIGHT = "#0072b2", "#e69f00"
 STAGE_COLOURS = {
     "not_yet": "#d5d9de",
     "new": "#56b4e9",
@@ -27,7 +25,6 @@ STAGE_COLOURS = {
     "at_risk": "#e69f00",
     "lapsed": "#6b7280",
 }
-SERIES_COLOURS = ("#0072b2", "#e69f00", "#009e73", "#56b4e9", "#d55e00", "#cc79a7", "#6b7280", "#f0e442")
 STEPS = 24
 SHORT_NUMBERS = "format(datum.value, '~s')"
 Row = Mapping[str, Any]
@@ -288,9 +285,9 @@ def hours(rows: Sequence[Row], axes: Axes, series: Sequence[str], name: str) -> 
     return _draw(chart, name, axes.locale)
 
 
-def drawn(svg: str, name: str) -> Picture:
+def drawn(picture: str, name: str) -> Picture:
     """A picture that was drawn elsewhere, the same for a wide page and a narrow one."""
-    return Picture(_own_ids(svg, f"{name}-wide"), _own_ids(svg, f"{name}-narrow"))
+    return Picture(_own_ids(picture, f"{name}-wide"), _own_ids(picture, f"{name}-narrow"))
 
 
 # --- the flow's geometry ----------------------------------------------------------------------------------------------
@@ -366,58 +363,29 @@ def _colour(series: Sequence[str]) -> "alt.Color":
 
 def _draw(chart: Any, name: str, locale: Any) -> Picture:
     return Picture(
-        *(_svg(chart(width), f"{name}-{size}", locale) for width, size in ((WIDE, "wide"), (NARROW, "narrow")))
+        *(
+            _own_ids(_shorter_paths(svg(chart(width), locale)), f"{name}-{size}")
+            for width, size in ((WIDE, "wide"), (NARROW, "narrow"))
+        )
     )
 
 
-def _svg(chart: Any, prefix: str, locale: Any) -> str:
-    import altair as alt
-    import vl_convert
-
-    spec = chart.to_dict(validate=False)
-    spec["autosize"] = {"type": "fit" if spec.get("width") else "pad", "contains": "padding"}
-    spec["padding"] = 4
-    spec["background"] = "transparent"
-    spec["config"] = {
-        "font": FONT,
-        "view": {"stroke": None},
-        "axis": {
-            "labelColor": INK,
-            "titleColor": MUTED,
-            "titleFontWeight": "normal",
-            "labelFontSize": 12,
-            "titleFontSize": 12,
-            "gridColor": RULE,
-            "domainColor": "#9aa5b1",
-            "tickColor": "#9aa5b1",
-        },
-        "legend": {"labelColor": INK, "labelFontSize": 12, "symbolType": "square"},
-        "text": {"fontSize": 12, "font": FONT},
-    }
-    version = ".".join(alt.SCHEMA_VERSION.lstrip("v").split(".")[:2])
-    # As text, so that no key is reordered or rounded on the way; no address is ever allowed.
-    svg = vl_convert.vegalite_to_svg(
-        json.dumps(spec), vl_version=version, format_locale=locale, time_format_locale=locale, allowed_base_urls=[]
-    )
-    return _own_ids(_shorter_paths(svg), prefix)
-
-
-def _shorter_paths(svg: str) -> str:
+def _shorter_paths(picture: str) -> str:
     """Outlines to a hundredth of a pixel: half the size, nothing to be seen."""
 
     def rounded(path: re.Match[str]) -> str:
         return re.sub(r"-?\d+\.\d{3,}", lambda number: f"{float(number[0]):.2f}", path[0])
 
-    return re.sub(r' d="[^"]*"', rounded, svg)
+    return re.sub(r' d="[^"]*"', rounded, picture)
 
 
-def _own_ids(svg: str, prefix: str) -> str:
+def _own_ids(picture: str, prefix: str) -> str:
     """Ids are counted anew in every picture; a page that holds many needs them apart. The page names the picture, so that
     the roles that the renderer writes for each mark are taken out: they would be read aloud one by one."""
-    svg = re.sub(r'\bid="([^"]+)"', rf'id="{prefix}-\1"', svg)
-    svg = re.sub(r"url\(#([^)]+)\)", rf"url(#{prefix}-\1)", svg)
-    svg = re.sub(r'href="#([^"]+)"', rf'href="#{prefix}-\1"', svg)
-    return re.sub(r' (?:aria-[a-z]+|role)="[^"]*"', "", svg)
+    picture = re.sub(r'\bid="([^"]+)"', rf'id="{prefix}-\1"', picture)
+    picture = re.sub(r"url\(#([^)]+)\)", rf"url(#{prefix}-\1)", picture)
+    picture = re.sub(r'href="#([^"]+)"', rf'href="#{prefix}-\1"', picture)
+    return re.sub(r' (?:aria-[a-z]+|role)="[^"]*"', "", picture)
 
 
 def _shortened(text: str, letters: int) -> str:
