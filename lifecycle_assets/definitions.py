@@ -52,7 +52,10 @@ def build_defs(home: Home | None = None, resource_overrides: Mapping[str, Any] |
     """The code location of a home; `resource_overrides` replaces resources by key, for tests and unusual deployments."""
     home = home or Home.default()
     deployment = home.deployment()
-    assets = dg.load_assets_from_modules([inputs, features, models, dispatch, reports])
+    assets = [
+        *dg.load_assets_from_modules([inputs, features, dispatch, reports]),
+        *dg.load_assets_from_package_module(models),
+    ]
     owned = [
         definition.map_asset_specs(lambda spec: spec.replace_attributes(owners=[deployment.owner]))
         for definition in assets
@@ -68,7 +71,8 @@ def build_defs(home: Home | None = None, resource_overrides: Mapping[str, Any] |
         assets=owned,
         asset_checks=[
             *checks.contract_checks(tables),
-            *dg.load_asset_checks_from_modules([inputs, features, models, dispatch]),
+            *dg.load_asset_checks_from_modules([inputs, features, dispatch]),
+            *dg.load_asset_checks_from_package_module(models),
         ],
         jobs=[automation.nightly_job()],
         schedules=automation.nightly_schedules(shops(), deployment.schedule_hour),

@@ -157,7 +157,7 @@ def test_nothing_pure_asks_the_clock_the_network_or_the_environment() -> None:
     calls = {"now", "today", "utcnow"}
     for area in ("inputs", "features", "models", "dispatch", "reports"):
         for path in (ROOT / "lifecycle_assets" / area).rglob("*.py"):
-            if path.name == "assets.py":
+            if path.stem == "assets" or path.parent.name == "assets":
                 continue
             tree = ast.parse(path.read_text("utf-8"))
             for node in ast.walk(tree):

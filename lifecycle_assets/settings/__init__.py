@@ -16,6 +16,7 @@ from lifecycle_assets.settings.customer import (
     Rfm,
     Stage,
 )
+from lifecycle_assets.settings.forecasting import Forecasting
 from lifecycle_assets.settings.inputs import InputMapping, Inputs, LeaveOut, TableMapping
 from lifecycle_assets.settings.products import CrossSell, Plan, Prices, Products, Recommendations, SimilarItems, Upsell
 from lifecycle_assets.settings.reading import parse
@@ -32,8 +33,10 @@ from lifecycle_assets.settings.routing import (
     Step,
 )
 from lifecycle_assets.settings.rules import AllOf, Condition, Not, Rule, Scalar
+from lifecycle_assets.settings.scores import RiskBands, Scores, Tiers
 from lifecycle_assets.settings.segmentation import Insight, Segmentation
 from lifecycle_assets.settings.shop import Deployment, Shop, as_of_default
+from lifecycle_assets.settings.uplift import Uplift
 
 __all__ = [
     "AllOf",
@@ -48,6 +51,7 @@ __all__ = [
     "Customer",
     "Deployment",
     "Experiment",
+    "Forecasting",
     "InputMapping",
     "Inputs",
     "Insight",
@@ -66,15 +70,19 @@ __all__ = [
     "Programme",
     "Recommendations",
     "Rfm",
+    "RiskBands",
     "Routing",
     "Rule",
     "Scalar",
+    "Scores",
     "Segmentation",
     "Shop",
     "SimilarItems",
     "Stage",
     "Step",
     "TableMapping",
+    "Tiers",
+    "Uplift",
     "Upsell",
     "as_of_default",
     "parse",

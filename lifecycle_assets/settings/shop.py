@@ -8,10 +8,13 @@ from pydantic import Field, model_validator
 
 from lifecycle_assets.settings.base import Group, TimeZone, nearest
 from lifecycle_assets.settings.customer import Customer
+from lifecycle_assets.settings.forecasting import Forecasting
 from lifecycle_assets.settings.inputs import InputMapping, Inputs
 from lifecycle_assets.settings.products import Products
 from lifecycle_assets.settings.routing import Dispatch, Measurement, Routing
+from lifecycle_assets.settings.scores import Scores
 from lifecycle_assets.settings.segmentation import Segmentation
+from lifecycle_assets.settings.uplift import Uplift
 
 
 class Shop(Group):
@@ -30,7 +33,10 @@ class Shop(Group):
     inputs: Inputs = Inputs()
     customer: Customer = Customer()
     segmentation: Segmentation = Segmentation()
+    scores: Scores = Scores()
+    uplift: Uplift = Uplift()
     products: Products = Products()
+    forecasting: Forecasting = Forecasting()
     routing: Routing = Routing.model_validate({})
     dispatch: Dispatch = Dispatch()
     measurement: Measurement = Measurement.model_validate({})

@@ -1,0 +1,1 @@
+"""Scores as Dagster assets: wiring only."""

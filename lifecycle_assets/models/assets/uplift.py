@@ -1,0 +1,1 @@
+"""The effect of campaigns as Dagster assets: wiring only."""
