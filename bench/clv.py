@@ -22,7 +22,6 @@ from lifecycle_assets.models.pareto_nbd import ParetoNbd
 TITLE = "Customer lifetime value"
 SIZES = (100_000, 1_000_000)
 MONTHS = (6, 12, 36)
-DAYS_PER_MONTH = 30.4375
 ANNUAL_RATE = 0.10
 
 

@@ -63,7 +63,7 @@ def customers(pairs: int) -> dict[str, float]:
     from threadpoolctl import threadpool_limits
 
     from lifecycle_assets.models.als import fit
-    from lifecycle_assets.models.topk_kernel import extend_lists
+    from lifecycle_assets.models.rankers import Groups, extend, no_lists
 
     rng = np.random.default_rng(0)
     n_users, n_items = pairs // 20, pairs // 200
@@ -79,13 +79,9 @@ def customers(pairs: int) -> dict[str, float]:
     is_open, none = np.ones(n_items, bool), np.full(n_items, -1)
 
     def ours() -> np.ndarray:
-        codes, values = np.full((n_users, K), -1, np.int32), np.zeros((n_users, K), np.float32)
-        size = (1 << 24) // n_items
-        for start in range(0, n_users, size):
-            block = np.arange(start, min(start + size, n_users))
-            scores = factors.customers[block] @ factors.items.T
-            extend_lists(scores, block, counts.indptr, counts.indices, is_open, none, none, K, codes, values)
-        return codes
+        lists = no_lists(n_users, K)
+        extend(lists, lambda rows: factors.customers[rows] @ factors.items.T, counts, Groups(none, none), K, is_open)
+        return lists.items
 
     model = AlternatingLeastSquares(factors=50)
     model.user_factors, model.item_factors = factors.customers, factors.items

@@ -26,6 +26,7 @@ import dataframely as dy
 import polars as pl
 import polars.selectors as cs
 
+from lifecycle_assets.confidence import Z
 from lifecycle_assets.contracts import as_of_column, count, key, number, shop_key, table, text
 from lifecycle_assets.features.customer_orders import window_start
 from lifecycle_assets.settings import Customer
@@ -43,7 +44,6 @@ BANDS = {
 MOST_VALUES, FEWEST_ANSWERS = 200, 3
 ENOUGH_TO_JUDGE = 10
 UNNAMED = "unnamed"
-Z = 1.959964
 
 
 @table("features.nps", needs=("raw.survey_responses",))

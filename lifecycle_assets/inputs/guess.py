@@ -1,14 +1,12 @@
 """A first configuration for a shop, told from what its input looks like.
 
-A known export is recognised by its columns. Otherwise tables are told by their names and columns by theirs - the usual
-words for them in English, Spanish, Portuguese, German and French - and, where a required column goes by no known name,
-by the shape of its values.
+A known export is recognised by its columns. Otherwise tables are told by their names and columns by theirs
+(vocabulary.py) and, where a required column goes by no known name, by the shape of its values.
 Every line of the result says why it is there, so that a person can correct it; nothing is hidden behind the guess.
 """
 
 import datetime as dt
 import json
-import unicodedata
 import zoneinfo
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -19,11 +17,12 @@ import yaml
 
 from lifecycle_assets.contracts import Contract
 from lifecycle_assets.errors import LifecycleError
-from lifecycle_assets.inputs import ingest, parsing
+from lifecycle_assets.inputs import ingest, parsing, vocabulary
 from lifecycle_assets.inputs.contracts import OrderLines
 from lifecycle_assets.inputs.feed import Feed, Source
 from lifecycle_assets.inputs.formats import FORMATS
 from lifecycle_assets.inputs.mapping import DERIVED, normal, required
+from lifecycle_assets.inputs.vocabulary import folded
 from lifecycle_assets.night import Night
 from lifecycle_assets.settings import InputMapping, Inputs, Shop, TableMapping
 
@@ -47,140 +46,6 @@ _MAIN_ZONES = {
     "AU": "Australia/Sydney",
     "NZ": "Pacific/Auckland",
     "GB": "Europe/London",
-}
-
-
-def _words(text: str) -> tuple[str, ...]:
-    return tuple(text.split())
-
-
-# Names as `_folded` leaves them: letters and digits, without accents.
-_SYNONYMS: dict[str, tuple[str, ...]] = {
-    "order_id": _words(
-        "order orderid ordernumber orderno invoice invoiceno invoicenumber invoiceid basketid transactionid "
-        "receipt receiptid ticket pedido idpedido pedidoid numeropedido numerodepedido factura numerofactura "
-        "fatura numerodopedido ordernr codigopedido nopedido npedido nodopedido nofactura ordernum "
-        "bestellnummer bestellnr bestellid bestellung auftragsnummer auftragsnr auftrag rechnungsnummer "
-        "rechnungsnr belegnummer belegnr commande numerocommande numerodecommande ncommande nocommande "
-        "ndecommande nodecommande idcommande commandeid referencecommande facture numerofacture "
-        "numerodefacture nfacture nofacture"
-    ),
-    "customer_id": _words(
-        "customer customerid customerno customernumber client clientid userid user buyerid memberid "
-        "householdid codcliente codigodecliente cliente idcliente clienteid codigocliente numerocliente "
-        "comprador kunde kundennummer kundennr kundenid kundenkennung kaufer kaeufer idclient numeroclient "
-        "nclient noclient codeclient acheteur"
-    ),
-    "ordered_at": _words(
-        "orderdate orderedat date datetime createdat created purchasedate invoicedate timestamp "
-        "transactiondate orderdatetime purchasedat fecha fechapedido fechadepedido fechadecompra fechacompra "
-        "data datapedido datadopedido datacompra datadacompra fechahora datahora datum bestelldatum kaufdatum "
-        "auftragsdatum rechnungsdatum belegdatum bestelltam zeitstempel datecommande datedecommande dateachat "
-        "datedachat datefacture datedefacture datevente datedevente dateheure horodatage"
-    ),
-    "product_id": _words(
-        "product productid sku stockcode itemid item articleid productcode upc ean producto idproducto "
-        "productoid codigoproducto articulo referencia produto idproduto codigoproduto artikel artikelnummer "
-        "artikelnr artikelid produkt produktnummer produktnr produktid article produit idproduit produitid "
-        "codeproduit codearticle idarticle refproduit refarticle referenceproduit referencearticle reference"
-    ),
-    "quantity": _words(
-        "qty quantity units count cantidad unidades uds ud quantidade qtd qtde menge anzahl stuck stueck stuckzahl "
-        "stueckzahl bestellmenge quantite qte quantitecommandee"
-    ),
-    "unit_price": _words(
-        "price unitprice itemprice priceperunit precio preciounitario preciounidad preco precounitario "
-        "valorunitario pvp preis stuckpreis stueckpreis einzelpreis verkaufspreis artikelpreis prix "
-        "prixunitaire prixunitairettc prixunitaireht prixdevente prixvente pu"
-    ),
-    "price": _words(
-        "unitprice listprice precio preciounitario preco precounitario pvp preis stuckpreis stueckpreis "
-        "einzelpreis verkaufspreis listenpreis prix prixunitaire prixdevente prixvente prixttc prixpublic"
-    ),
-    "discount_amount": _words(
-        "discount discountamount linediscount descuento dto dcto desconto rabatt rabattbetrag nachlass preisnachlass "
-        "remise montantremise montantdelaremise rabais reduction"
-    ),
-    "unit_cost": _words(
-        "cost unitcost cogs coste costo custo costeunitario costounitario custounitario einkaufspreis "
-        "einstandspreis stuckkosten stueckkosten selbstkosten kosten cout coutunitaire prixachat prixdachat "
-        "prixderevient"
-    ),
-    "category": _words(
-        "category productcategory department categoria departamento familia kategorie produktkategorie "
-        "warengruppe abteilung categorie categorieproduit rayon famille"
-    ),
-    "status": _words(
-        "status orderstatus state estado situacao estadopedido bestellstatus auftragsstatus zustand statut "
-        "statutcommande statutdelacommande etat etatcommande"
-    ),
-    "sales_channel": _words(
-        "channel saleschannel source canal canalventa canaldeventa canaldevenda kanal verkaufskanal "
-        "vertriebskanal canaldevente canalvente"
-    ),
-    "country": _words(
-        "country countrycode shippingcountry pais land lieferland rechnungsland landercode laendercode pays "
-        "codepays paysdelivraison"
-    ),
-    "currency": _words("currency currencycode moneda divisa moeda wahrung waehrung devise monnaie"),
-    "coupon_code": _words(
-        "coupon couponcode discountcode promocode cupon cupom gutschein gutscheincode rabattcode aktionscode "
-        "codepromo codepromotionnel codereduction bondereduction"
-    ),
-    "line_id": _words(
-        "lineid orderlineid orderitemid lineitemid idlinea idlinha positionsid zeilenid bestellpositionsid "
-        "idligne idlignecommande"
-    ),
-    "email": _words(
-        "email emailaddress mail correo correoelectronico emailadresse mailadresse adresseemail adressemail courriel"
-    ),
-    "phone": _words(
-        "phone phonenumber mobile telefono movil telefone celular telefon telefonnummer handy handynummer "
-        "mobilnummer telephone numerotelephone numerodetelephone portable"
-    ),
-    "consent_email": _words(
-        "acceptsmarketing marketingoptin emailoptin optin newsletter aceptapublicidad aceptamarketing boletin "
-        "aceitamarketing werbeeinwilligung newsletteranmeldung accepteemails optinemail"
-    ),
-    "locale": _words("language lang idioma lengua lingua sprache langue"),
-    "channel": _words("canal kanal"),
-    "reason": _words("motivo razon motif grund"),
-    "since": _words("desde depuis seit"),
-    "first_name": _words("firstname givenname nombre nome primeironome vorname prenom"),
-    "birth_date": _words(
-        "birthdate birthday dateofbirth dob fechanacimiento fechadenacimiento datanascimento geburtsdatum "
-        "geburtstag datenaissance datedenaissance"
-    ),
-    "created_at": _words(
-        "createdat signupdate registeredat fechaalta fechadealta fechaderegistro datacadastro erstelltam angelegtam "
-        "registriertam registrierungsdatum kundeseit datecreation datedecreation dateinscription "
-        "datedinscription"
-    ),
-    "name": _words(
-        "name title productname description nombre nome descripcion descricao bezeichnung artikelname "
-        "artikelbezeichnung produktname produktbezeichnung beschreibung nom nomproduit nomduproduit "
-        "designation libelle"
-    ),
-    "brand": _words("brand vendor marca marke hersteller marque fabricant"),
-    "inventory_level": _words(
-        "stock inventory onhand existencias estoque bestand lagerbestand lager stockdisponible quantiteenstock"
-    ),
-}
-_TOTALS = _words(
-    "total amount linetotal ordertotal revenue sales totalprice importe monto valor valortotal "
-    "summe gesamt gesamtsumme gesamtpreis gesamtbetrag betrag umsatz montant montanttotal prixtotal totalttc totalht"
-)
-_TABLES: dict[str, tuple[str, ...]] = {
-    "order_lines": _words(
-        "orderlines orders orderitems lineitems sales transactions invoices pedidos ventas vendas facturas "
-        "bestellungen bestellpositionen auftrage auftraege verkaufe verkaeufe rechnungen commandes lignesdecommande ventes "
-        "factures"
-    ),
-    "suppressions": _words("suppressions suppressionlist unsubscribes optouts bajas exclusiones robinson sperrliste"),
-    "customers": _words("customers clients users members clientes usuarios kunden kundenliste"),
-    "products": _words(
-        "products items catalog catalogue productos produtos articulos catalogo artikel produkte katalog produits articles"
-    ),
 }
 
 
@@ -268,8 +133,8 @@ def _tables(feeds: Mapping[str, Feed], contracts: Sequence[Contract]) -> dict[st
     """For each raw table that an input seems to be: which one, and its columns."""
     guesses: dict[str, _TableGuess] = {}
     for contract in contracts:
-        words = {_folded(contract.table), *_TABLES.get(contract.table, ())}
-        named = [table for table in feeds if _folded(table) in words]
+        words = {folded(contract.table), *vocabulary.TABLES.get(contract.table, ())}
+        named = [table for table in feeds if folded(table) in words]
         if not named and contract is OrderLines:
             # Whatever has most of an order line's columns is the order lines.
             fit = {table: len(_columns(contract, feed).columns) for table, feed in feeds.items()}
@@ -297,11 +162,11 @@ def _columns(contract: Contract, feed: Feed) -> _TableGuess:
     for target in targets:
         if target in _taken(guess):
             continue
-        called = [column for column in free if _folded(column) in _SYNONYMS.get(target, ())]
+        called = [column for column in free if folded(column) in vocabulary.COLUMNS.get(target, ())]
         if called:
             take(called[0], target, f"a usual name for {target}")
     if contract is OrderLines and "unit_price" not in _taken(guess):
-        totals = [column for column in free if _folded(column) in _TOTALS]
+        totals = [column for column in free if folded(column) in vocabulary.TOTALS]
         if totals:
             take(totals[0], "unit_price", "a total, taken as the price of one unit; no quantity is read")
             guess.columns = {column: pair for column, pair in guess.columns.items() if pair[0] != "quantity"}
@@ -316,10 +181,6 @@ def _columns(contract: Contract, feed: Feed) -> _TableGuess:
                 take(shaped[0], target, f"the only column left whose values could be {target}; please check")
     guess.unused = free
     return guess
-
-
-def _folded(name: str) -> str:
-    return "".join(c for c in unicodedata.normalize("NFKD", name) if c.isalnum()).lower()
 
 
 def _taken(guess: _TableGuess) -> set[str]:
@@ -360,7 +221,7 @@ def _place(
     land = (
         _given(country)
         or (_Answer(home[2], "where this data comes from") if home else None)
-        or _from_column(sample, _SYNONYMS["country"], _country_code, "country")
+        or _from_column(sample, vocabulary.COLUMNS["country"], _country_code, "country")
         or _from_zone(timezone)
         or _from_currency(currency)
         or _Answer("US", "a guess without a reason in the data: please set it")
@@ -368,7 +229,7 @@ def _place(
     money = (
         _given(currency)
         or (_Answer(home[1], "where this data comes from") if home else None)
-        or _from_column(sample, _SYNONYMS["currency"], _currency_code, "currency")
+        or _from_column(sample, vocabulary.COLUMNS["currency"], _currency_code, "currency")
         or _currency_of(land)
     )
     zone = _given(timezone) or (_Answer(home[0], "where this data comes from") if home else None) or _zone_of(land)
@@ -385,7 +246,7 @@ def _from_column(
     if sample is None:
         return None
     for column in sample.columns:
-        if _folded(column) in words:
+        if folded(column) in words:
             counted = sample[column].cast(pl.String).drop_nulls().str.strip_chars().value_counts(sort=True)
             for value in counted[column].head(5):
                 if found := code(value):

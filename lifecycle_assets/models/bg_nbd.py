@@ -29,7 +29,6 @@ from lifecycle_assets.models.btyd import (
     time_scale,
 )
 
-PARAMETERS = ("r", "alpha", "a", "b")
 # Between the fits of CDNOW (0.24, 0.13, 0.79, 2.4), a gift wholesaler (0.83, 0.31, 0.003, 6.7) and a grocer (1.4, 0.03,
 # 0.18, 241); the spread of one standard deviation is a factor of 2.5 to 4.5.
 POOLED = Prior(centre=(0.6, 0.12, 0.3, 5.0), spread=(0.9, 1.2, 1.5, 1.5))

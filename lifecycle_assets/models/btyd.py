@@ -47,8 +47,6 @@ class Fitted:
     gradient_norm: float
     converged: bool
     n_customers: int
-    n_distinct: int
-    iterations: int
     note: str
     pooled: bool = False
 
@@ -98,16 +96,13 @@ def maximise(
     log_likelihood = likelihood(rows)
     n, n_distinct = int(rows.weight.sum()), rows.weight.size
     objective = _per_customer(log_likelihood, prior, n)
-    iterations = 0
     if n_distinct >= 2 * SAMPLE:
         sample = rows._make(column[:: n_distinct // SAMPLE] for column in rows)
         rough = _per_customer(likelihood(sample), prior, int(sample.weight.sum()))
         near = _climbed(rough, starts)
-        refined, steps = _refined(objective, near.theta, _curvature(rough, near.theta))
+        refined = _refined(objective, near.theta, _curvature(rough, near.theta))
         starts = [np.exp(refined).tolist(), *starts]
-        iterations = near.iterations + steps
     best = _climbed(objective, starts)
-    iterations += best.iterations
     converged = best.norm <= TOLERANCE
     notes = [note] if note else []
     if not converged:
@@ -117,7 +112,7 @@ def maximise(
     if prior is not None:
         notes.append("pooled priors")
     value = log_likelihood(best.theta)[0]
-    fitted = Fitted(value, best.norm, converged, n, n_distinct, iterations, "; ".join(notes), prior is not None)
+    fitted = Fitted(value, best.norm, converged, n, "; ".join(notes), prior is not None)
     return np.exp(best.theta), fitted
 
 
@@ -197,7 +192,6 @@ class _Climbed(NamedTuple):
     theta: np.ndarray
     value: float
     norm: float
-    iterations: int
 
 
 def _per_customer(log_likelihood: Objective, prior: Prior | None, n: int) -> Objective:
@@ -217,8 +211,7 @@ def _climbed(objective: Objective, starts: Sequence[Sequence[float]]) -> _Climbe
     """The best of what L-BFGS-B finds from one start after the other, until one has converged."""
     from scipy.optimize import minimize
 
-    best = _Climbed(np.log(starts[0]), np.inf, np.inf, 0)
-    iterations = 0
+    best = _Climbed(np.log(starts[0]), np.inf, np.inf)
     for start in starts:
         found = minimize(
             objective,
@@ -228,25 +221,23 @@ def _climbed(objective: Objective, starts: Sequence[Sequence[float]]) -> _Climbe
             bounds=[(-LOG_BOUND, LOG_BOUND)] * len(start),
             options={"maxiter": 1000, "ftol": 0.0, "gtol": TOLERANCE / 10, "maxls": 50},
         )
-        iterations += int(found.nit)
         if found.fun < best.value:
-            best = _Climbed(found.x, float(found.fun), _projected(found.x, found.jac), iterations)
+            best = _Climbed(found.x, float(found.fun), _projected(found.x, found.jac))
         if best.norm <= TOLERANCE:
             break
-    return best._replace(iterations=iterations)
+    return best
 
 
-def _refined(objective: Objective, theta: np.ndarray, curvature: np.ndarray) -> tuple[np.ndarray, int]:
-    """Where Newton steps with a fixed curvature lead, as long as each brings the gradient down, and their number."""
+def _refined(objective: Objective, theta: np.ndarray, curvature: np.ndarray) -> np.ndarray:
+    """Where Newton steps with a fixed curvature lead, as long as each brings the gradient down."""
     gradient = objective(theta)[1]
-    steps = 0
     while _projected(theta, gradient) > TOLERANCE / 10:
         ahead = np.clip(theta - np.linalg.solve(curvature, gradient), -LOG_BOUND, LOG_BOUND)
         there = objective(ahead)[1]
         if not _projected(ahead, there) < _projected(theta, gradient) / 2:
             break
-        theta, gradient, steps = ahead, there, steps + 1
-    return theta, steps
+        theta, gradient = ahead, there
+    return theta
 
 
 def _projected(theta: np.ndarray, gradient: np.ndarray) -> float:

@@ -9,7 +9,6 @@ rate times a beta-prime(p n, shape) variable (Fader and Hardie, The gamma-gamma 
 of the rate the distribution given alive depends on frequency and T alone: its quantiles are tabulated over both and read
 per customer. Where 0 has 10 % or more, the 80 % interval reaches from 0 to the 80 % quantile; else between the 10 % and
 90 % quantiles. Where 0 alone has more than 80 %, the interval is that one point and holds more than 80 %, as it must.
-Bounds of the discounted value are the bounds times the customer's discounted share of the expected value.
 
 The parameters are taken as known. Where one of the models needed pooled priors they are not, and what is stated outside is
 halved: the bounds of the 80 % interval are then those of the 90 % interval. Simulated shops of 20 to 80 repeat customers,
@@ -45,7 +44,7 @@ Model = BgNbd | ParetoNbd
 @dataclass(frozen=True)
 class ValueForecast:
     """Per customer the probability of being alive; per customer and horizon (columns) expected purchases, their expected
-    value, the same discounted, and the bounds of both (currency)."""
+    value, the same discounted, and the bounds of the undiscounted value (currency)."""
 
     p_alive: np.ndarray
     purchases: np.ndarray
@@ -53,8 +52,6 @@ class ValueForecast:
     discounted: np.ndarray
     low: np.ndarray
     high: np.ndarray
-    discounted_low: np.ndarray
-    discounted_high: np.ndarray
 
 
 def value_forecast(
@@ -83,17 +80,7 @@ def value_forecast(
         level = (1 + level) / 2
     days = np.asarray(months) * DAYS_PER_MONTH
     low, high = _quantiles(model, spend, customers, p_alive, days, lambda some: _tails(some, level), (1 - level) / 2)
-    worth = discounted_purchases / np.where(purchases > 0, purchases, 1.0)
-    return ValueForecast(
-        p_alive,
-        purchases,
-        purchases * each,
-        discounted_purchases * each,
-        low,
-        high,
-        low * worth,
-        high * worth,
-    )
+    return ValueForecast(p_alive, purchases, purchases * each, discounted_purchases * each, low, high)
 
 
 class _Customers(NamedTuple):

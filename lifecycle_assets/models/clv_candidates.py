@@ -16,7 +16,7 @@ fit that does not converge is made again with their pooled priors, and the note 
 """
 
 import datetime as dt
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -26,7 +26,7 @@ from lifecycle_assets.features.clv_inputs import occasions
 from lifecycle_assets.features.snapshot import Snapshot
 from lifecycle_assets.models import bg_nbd, pareto_nbd
 from lifecycle_assets.models.bg_nbd import BgNbd
-from lifecycle_assets.models.btyd_value import value_forecast
+from lifecycle_assets.models.btyd_value import DAYS_PER_MONTH, value_forecast
 from lifecycle_assets.models.gamma_gamma import GammaGamma
 from lifecycle_assets.models.pareto_nbd import ParetoNbd
 from lifecycle_assets.models.value_boosting import ValueBoosting
@@ -37,7 +37,6 @@ PRIORS = {"bg_nbd": bg_nbd.POOLED, "pareto_nbd": pareto_nbd.POOLED}
 CANDIDATES = [*BTYD, "gradient_boosting", "blend"]
 BASELINE = "past_rate"
 DEFAULT = "bg_nbd"
-DAYS_PER_MONTH = 365.25 / 12
 LEVEL = 0.80
 LEVEL_GROUPS = 20
 WIDEST = 10.0
@@ -90,7 +89,8 @@ def buyers(snapshot: Snapshot, basis: str, settings: Customer) -> Buyers:
     people = snapshot.customer_orders.sort("customer_id")
     known = occasions(people.lazy(), basis, include_first=settings.clv_inputs.include_first).collect()
     is_purchase = snapshot.orders["is_purchase"]
-    worth = snapshot.orders[basis].cast(pl.Float64).fill_null(0.0)
+    # Exact sums: the order of the rows leaves no trace.
+    worth = snapshot.orders[basis]
     gross = float(worth.filter(is_purchase).sum())
     return Buyers(
         people,
@@ -103,7 +103,7 @@ def buyers(snapshot: Snapshot, basis: str, settings: Customer) -> Buyers:
 def outcome(then: Buyers, later: Snapshot, since: dt.date, months: int, basis: str) -> Outcome:
     """What the buyers of the day `since` did after it, up to the day of the later snapshot."""
     window = later.orders.filter(pl.col("order_date") > since)
-    value = window.group_by("customer_id").agg(pl.col(basis).cast(pl.Float64).fill_null(0.0).sum().alias("value"))
+    value = window.group_by("customer_id").agg(pl.col(basis).sum().cast(pl.Float64).alias("value"))
     days = window.filter("is_purchase").group_by("customer_id").agg(pl.col("order_date").n_unique().alias("days"))
     found = (
         then.features.select("customer_id")
@@ -124,25 +124,35 @@ def forecasts(
 ) -> dict[str, Forecast]:
     """The forecasts of the named candidates for the months after the target's day; those that the data does not allow are
     left out. `past` is a day before the target's with what followed it."""
-    base_name, before = _base(past, settings)
+    asked = [name for name in BTYD if name in names]
+    # The others lean on a BTYD model.
+    leaning = len(asked) < len(names)
+    before = {}
+    if past is not None:
+        tried = BTYD if leaning else asked
+        before = {name: _btyd(name, past.buyers, [past.months], settings) for name in tried}
+    base_name = _nearest(before, past)
     horizons = [*months, past.months] if past else list(months)
     wanted = range(len(months))
-    btyd = {name: _btyd(name, target, horizons, settings) for name in BTYD if name in names or name == base_name}
-    base = _horizons(btyd[base_name], wanted)
-    made = {name: _horizons(forecast, wanted) for name, forecast in btyd.items()}
-    if past is not None and before is not None:
-        for name, forecast in list(made.items()):
-            then = before if name == base_name else _btyd(name, past.buyers, [past.months], settings)
-            made[name] = _held(forecast, _factor(then.low[:, 0], then.high[:, 0], past.value))
-        at_level = _horizons(btyd[base_name], [len(months)])
-        if "blend" in names:
-            made["blend"] = _blend(base, at_level, past, before, months)
-        if "gradient_boosting" in names:
-            boosted = _boosted(base, at_level, target, past, months, seed)
-            if boosted is not None:
-                made["gradient_boosting"] = boosted
-    if BASELINE in names:
-        made[BASELINE] = _carried_on(base, target, months)
+    needed = [name for name in BTYD if name in asked or (leaning and name == base_name)]
+    btyd = {name: _btyd(name, target, horizons, settings) for name in needed}
+    made = {name: _horizons(btyd[name], wanted) for name in asked}
+    if past is not None:
+        for name in asked:
+            factor = _factor(before[name].low[:, 0], before[name].high[:, 0], past.value)
+            made[name] = _held(made[name], factor)
+    if leaning:
+        base = _horizons(btyd[base_name], wanted)
+        if BASELINE in names:
+            made[BASELINE] = _carried_on(base, target, months)
+        if past is not None:
+            at_level = _horizons(btyd[base_name], [len(months)])
+            if "blend" in names:
+                made["blend"] = _blend(base, at_level, past, before[base_name], months)
+            if "gradient_boosting" in names:
+                boosted = _boosted(base, at_level, target, past, months, seed)
+                if boosted is not None:
+                    made["gradient_boosting"] = boosted
     return {name: made[name] for name in names if name in made}
 
 
@@ -176,13 +186,11 @@ def _horizons(forecast: Forecast, columns: Sequence[int]) -> Forecast:
     return replace(forecast, **{name: getattr(forecast, name)[:, list(columns)] for name in parts})
 
 
-def _base(past: Outcome | None, settings: Customer) -> tuple[str, Forecast | None]:
-    """The BTYD model that was nearer to what followed the past day, and its forecast of it; without a past day BG/NBD."""
+def _nearest(before: Mapping[str, Forecast], past: Outcome | None) -> str:
+    """The BTYD model whose forecast of what followed the past day was nearer to it; without a past day BG/NBD."""
     if past is None:
-        return DEFAULT, None
-    tried = {name: _btyd(name, past.buyers, [past.months], settings) for name in BTYD}
-    best = min(tried, key=lambda name: float(np.abs(tried[name].value[:, 0] - past.value).mean()))
-    return best, tried[best]
+        return DEFAULT
+    return min(before, key=lambda name: float(np.abs(before[name].value[:, 0] - past.value).mean()))
 
 
 def _blend(base: Forecast, at_level: Forecast, past: Outcome, before: Forecast, months: Sequence[int]) -> Forecast:

@@ -23,11 +23,11 @@ from lifecycle_assets.features.snapshot import Snapshot
 from lifecycle_assets.hashing import generator
 from lifecycle_assets.markdown import markdown
 from lifecycle_assets.models.bg_nbd import BgNbd
+from lifecycle_assets.models.btyd_value import DAYS_PER_MONTH
 from lifecycle_assets.models.clv_candidates import (
     BASELINE,
     BTYD,
     CANDIDATES,
-    DAYS_PER_MONTH,
     DEFAULT,
     Forecast,
     Outcome,

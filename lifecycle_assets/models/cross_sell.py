@@ -18,13 +18,13 @@ import dataframely as dy
 import numpy as np
 import polars as pl
 
+from lifecycle_assets.confidence import Z
 from lifecycle_assets.contracts import as_of_column, count, flag, number, shop_key, table
 from lifecycle_assets.contracts import key as key_column
 from lifecycle_assets.hashing import SEPARATOR
 from lifecycle_assets.settings import CrossSell
 
 LEVELS = ["category", "item"]
-Z = 1.959964
 
 
 @table("models.cross_sell_matrix")

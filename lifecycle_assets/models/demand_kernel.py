@@ -18,20 +18,20 @@ FREE = 2
 @njit(cache=True)
 def fit_products(
     starts: np.ndarray, design: np.ndarray, units: np.ndarray, penalty: float
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """(coefficients, means of the columns, covariances of the coefficients) of every product.
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """(coefficients, means of the columns, covariances of the coefficients, degrees of freedom) of every product.
 
     Poisson pseudo-maximum likelihood of units on the columns less their means (Santos Silva and Tenreyro, The log of gravity,
     2006: consistent with zeros and whatever the variance), by iteratively reweighted least squares with coordinate descent
     (Friedman, Hastie and Tibshirani, 2010) under an elastic-net `penalty` on the scaled columns beyond the first two; 0: none.
     A column that does not vary gets the coefficient 0. Coefficients are per unit of the column. Covariances hold for serially
-    correlated demand (equally weighted cosines: Lazarus, Lewis, Stock and Watson, HAR inference, 2018), with leverage taken
-    out as in HC3; their intervals need the t distribution with `degrees_of_freedom`.
+    correlated demand; their intervals need the t distribution with the degrees of freedom, which are those of the price.
     """
     n_products, k = starts.size - 1, design.shape[1]
     coefficients = np.zeros((n_products, k))
     means = np.zeros((n_products, k))
     covariances = np.zeros((n_products, k, k))
+    degrees = np.ones(n_products)
     for p in range(n_products):
         x = design[starts[p] : starts[p + 1]].copy()
         y = units[starts[p] : starts[p + 1]]
@@ -48,14 +48,9 @@ def fit_products(
             continue
         beta, gram, fitted = _fit(x, y, penalty)
         coefficients[p] = beta / scales
-        covariances[p] = _covariance(x, y - fitted, fitted, gram) / np.outer(scales, scales)
-    return coefficients, means, covariances
-
-
-@njit(cache=True)
-def degrees_of_freedom(n: int) -> int:
-    """Of the t distribution that belongs to the covariances of `n` rows."""
-    return max(2, int(0.4 * n ** (2 / 3)))
+        covariance, degrees[p] = _covariance(x, y - fitted, fitted, gram)
+        covariances[p] = covariance / np.outer(scales, scales)
+    return coefficients, means, covariances, degrees
 
 
 @njit(cache=True)
@@ -111,35 +106,34 @@ def _descend(beta: np.ndarray, gram: np.ndarray, target: np.ndarray, penalty: fl
 
 
 @njit(cache=True)
-def _covariance(x: np.ndarray, residual: np.ndarray, fitted: np.ndarray, gram: np.ndarray) -> np.ndarray:
-    """Sandwich covariance: the long-run variance of the scores from their first cosine transforms, equally weighted, each
-    residual over one less its leverage."""
+def _covariance(x: np.ndarray, residual: np.ndarray, fitted: np.ndarray, gram: np.ndarray) -> tuple[np.ndarray, float]:
+    """Sandwich covariance of the coefficients, and the degrees of freedom of the price's variance.
+
+    The long-run variance of the scores is that of their first cosine transforms, equally weighted (Lazarus, Lewis, Stock and
+    Watson, HAR inference, 2018). Prices that move seldom, next to a season, leave little in the slowest of these: the
+    regression has taken out of the residuals what it could explain. So the variance is divided by what it would come to on
+    average for independent Poisson demand, and the degrees of freedom are Satterthwaite's for it (Bell and McCaffrey, Bias
+    reduction in standard errors for linear regression with multi-stage samples, 2002, with cosines in place of clusters).
+    """
     n, k = x.shape
     bread = gram.copy()
     for j in range(k):
         # A column without variation stands alone; any number will do on its diagonal.
         bread[j, j] = gram[j, j] * (1 + RIDGE) if gram[j, j] > 0 else 1.0
     inverse = np.linalg.inv(bread)
-    scores = np.empty((n, k))
-    for i in range(n):
-        leverage = 0.0
-        for j in range(k):
-            for h in range(k):
-                leverage += x[i, j] * inverse[j, h] * x[i, h]
-        scores[i] = x[i] * (residual[i] / (1 - min(leverage * fitted[i], 0.9)))
-    cosines = degrees_of_freedom(n)
-    meat = np.zeros((k, k))
-    for c in range(1, cosines + 1):
-        wave = np.zeros(k)
-        for i in range(n):
-            wave += scores[i] * np.cos(np.pi * c * (i + 0.5) / n)
-        for j in range(k):
-            for h in range(k):
-                meat[j, h] += wave[j] * wave[h] * 2 / cosines
-    covariance = np.zeros((k, k))
-    for j in range(k):
-        for h in range(k):
-            for a in range(k):
-                for b in range(k):
-                    covariance[j, h] += inverse[j, a] * meat[a, b] * inverse[b, h]
-    return covariance
+    cosines = max(2, int(0.4 * n ** (2 / 3)))
+    waves = np.empty((cosines, n))
+    for c in range(cosines):
+        waves[c] = np.sqrt(2 / cosines) * np.cos(np.pi * (c + 1) * (np.arange(n) + 0.5) / n)
+    transforms = (waves * residual) @ x
+    covariance = inverse @ (transforms.T @ transforms) @ inverse
+    # How each row's demand moves the price's coefficient, and each of its transforms once the regression has had its share.
+    influence = x @ np.ascontiguousarray(inverse[1])
+    moved = waves * influence
+    moved -= (moved * fitted) @ x @ inverse @ x.T
+    if_poisson = (moved * fitted) @ moved.T
+    on_average = np.trace(if_poisson)
+    if on_average <= 0:
+        return covariance, 1.0
+    correction = (influence**2 * fitted).sum() / on_average
+    return covariance * correction, max(on_average**2 / (if_poisson**2).sum(), 1.0)

@@ -47,10 +47,9 @@ class Elasticities:
         starts = np.concatenate([[0], np.cumsum(counts)])
         self._spans = _spans(rows)
         units = rows["units"].to_numpy().astype(np.float64)
-        self.coefficients, self._means, self._covariances = demand_kernel.fit_products(
+        self.coefficients, self._means, self._covariances, degrees = demand_kernel.fit_products(
             starts, self._design(rows), units, penalty
         )
-        degrees = np.array([demand_kernel.degrees_of_freedom(n) for n in counts.tolist()])
         self.critical = stats.t.ppf(LEVEL, degrees)
         self.value = self.coefficients[:, 1]
         # No variance can be told where nothing tells the price from the rest.
@@ -94,11 +93,10 @@ class Elasticities:
         return np.ascontiguousarray(columns.to_numpy())
 
 
-def fit(name: str, rows: pl.DataFrame, seed: int) -> Predict:
-    """The candidate `name` trained on `rows` (sorted by product and date): expected units of each row of a frame like it."""
-    if name == "elastic_net":
-        return Elasticities(rows, PENALTY).predict
-    return _trees(name, rows, seed)
+def fit(name: str, rows: pl.DataFrame, base: Elasticities, seed: int) -> Predict:
+    """The candidate `name` trained on `rows` (sorted by product and date): expected units of each row of a frame like it.
+    `base` is the elastic net of the same rows, `Elasticities(rows, PENALTY)`."""
+    return base.predict if name == "elastic_net" else _trees(name, rows, base, seed)
 
 
 def _spans(rows: pl.DataFrame) -> pl.DataFrame:
@@ -111,10 +109,9 @@ def _spans(rows: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def _trees(name: str, rows: pl.DataFrame, seed: int) -> Predict:
+def _trees(name: str, rows: pl.DataFrame, base: Elasticities, seed: int) -> Predict:
     import xgboost
 
-    base = Elasticities(rows, PENALTY)
     spans = rows.group_by("product", maintain_order=True).agg(
         mean_units=pl.col("units").mean().clip(1e-3),
         mean_log_price=pl.col("price").log().mean(),

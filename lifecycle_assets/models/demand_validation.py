@@ -9,7 +9,7 @@ forecast to beat is the product's mean in training. A product without sales in i
 import numpy as np
 import polars as pl
 
-from lifecycle_assets.models.demand_models import CANDIDATES, fit
+from lifecycle_assets.models.demand_models import CANDIDATES, PENALTY, Elasticities, fit
 
 TRAIN_SHARE = 0.75
 
@@ -25,8 +25,9 @@ def validated(days: pl.DataFrame, seed: int) -> pl.DataFrame:
         maintain_order="left",
         how="left",
     )
+    base = Elasticities(train, PENALTY)
     test = test.with_columns(
-        mean=mean["mean"], **{name: pl.Series(fit(name, train, seed)(test)) for name in CANDIDATES}
+        mean=mean["mean"], **{name: pl.Series(fit(name, train, base, seed)(test)) for name in CANDIDATES}
     ).with_columns(pl.col("mean", *CANDIDATES).clip(1e-6))
     losses = test.select(
         "product",

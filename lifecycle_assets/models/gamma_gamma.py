@@ -17,7 +17,6 @@ import polars as pl
 
 from lifecycle_assets.models.btyd import Fitted, Objective, Prior, levels, maximise, prior_for
 
-PARAMETERS = ("p", "q", "v")
 # Between the fits of CDNOW (6.2, 3.7, 0.44), a gift wholesaler (2.1, 3.5, 1.0) and a grocer (0.46, 3.6, 5.9).
 POOLED = Prior(centre=(2.5, 3.6, 1.1), spread=(1.0, 0.5, 1.0))
 TRUSTED = 1.5

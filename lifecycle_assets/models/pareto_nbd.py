@@ -28,7 +28,6 @@ from lifecycle_assets.models.btyd import (
     time_scale,
 )
 
-PARAMETERS = ("r", "alpha", "s", "beta")
 # Between the fits of CDNOW (0.55, 0.32, 0.61, 0.36), a gift wholesaler (0.83, 0.31) and a grocer (1.5, 0.03), of which the
 # latter two hardly lose customers in a year; the spread of one standard deviation is a factor of 2.5 to 4.5.
 POOLED = Prior(centre=(0.7, 0.15, 0.6, 1.5), spread=(0.9, 1.2, 1.0, 1.5))

@@ -14,7 +14,7 @@ import polars as pl
 
 from lifecycle_assets.contracts import as_of_column, flag, key, number, shop_key, table
 from lifecycle_assets.models.demand import days_per_row
-from lifecycle_assets.models.demand_models import CANDIDATES, Elasticities, fit
+from lifecycle_assets.models.demand_models import CANDIDATES, PENALTY, Elasticities, fit
 from lifecycle_assets.settings import Prices
 
 # A week of days, whatever the weekday; of weekly rows, the last seven.
@@ -66,13 +66,14 @@ def price_outcomes(
         inventory_level=pl.coalesce("stock", "inventory_level"), units=pl.lit(0.0), holiday=pl.lit(holiday_ahead)
     )
     asked = asked.sort("product", "price", "date")
+    if asked.is_empty():
+        return PriceOutcomes.empty()
+    base = Elasticities(days, PENALTY)
     parts = [
-        part.select("product", "price", units=pl.Series(fit(name, days, seed)(part), dtype=pl.Float64))
+        part.select("product", "price", units=pl.Series(fit(name, days, base, seed)(part), dtype=pl.Float64))
         for name in CANDIDATES
         if (part := asked.filter(pl.col("algorithm") == name)).height
     ]
-    if not parts:
-        return PriceOutcomes.empty()
     per_row = pl.concat(parts).group_by("product", "price", maintain_order=True).agg(pl.col("units").mean())
     latest = asked.unique(["product", "price"], keep="last", maintain_order=True)
     product = latest["product"].to_numpy()

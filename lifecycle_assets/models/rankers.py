@@ -12,7 +12,8 @@ Scores are 0..1, comparable within one way. Whatever the way, an item that the c
 again. A way that has nothing to go by is not there; popular always is.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -31,8 +32,8 @@ WAYS = ["popular", "content", "buy_again", "als", "blend"]
 NEIGHBOURS = 10
 # Items of fewer buyers count as new to als.
 LEAST_BUYERS = 3
-# At most this many scores are held at a time, whatever the number of customers.
-BLOCK_SCORES = 1 << 24
+# A core holds this many scores at a time, whatever the number of customers: few enough to stay near it.
+BLOCK_SCORES = 1 << 22
 
 
 @dataclass(frozen=True)
@@ -146,24 +147,54 @@ def top_lists(
 
     A list has at most one item of a name and `most` of a category; only items that are `is_open` are listed.
     """
-    from lifecycle_assets.models.topk_kernel import NOTHING, extend_lists
+    from lifecycle_assets.models.topk_kernel import NOTHING
 
-    lists = Lists(
-        np.full((customers.size, k), NOTHING, np.int32),
-        np.zeros((customers.size, k), np.float32),
-        np.full((customers.size, k), NOTHING, np.int8),
-    )
+    lists = no_lists(customers.size, k)
     closed = rankers.closed[customers]
     for way in ways:
-        short = np.flatnonzero(lists.items[:, -1] == NOTHING)
-        for block in _blocks(short, rankers.bought.items.len()):
-            scores = rankers.scores(way, customers[block])
-            extend_lists(
-                scores, block, closed.indptr, closed.indices, is_open, *groups, most, lists.items, lists.scores
-            )
+        extend(lists, lambda rows, way=way: rankers.scores(way, customers[rows]), closed, groups, most, is_open)
         lists.ways[(lists.items != NOTHING) & (lists.ways == NOTHING)] = WAYS.index(way)
     np.minimum(lists.scores, 1, out=lists.scores)
     return lists
+
+
+def no_lists(customers: int, k: int) -> Lists:
+    """Lists of `k` empty places."""
+    from lifecycle_assets.models.topk_kernel import NOTHING
+
+    shape = (customers, k)
+    return Lists(np.full(shape, NOTHING, np.int32), np.zeros(shape, np.float32), np.full(shape, NOTHING, np.int8))
+
+
+def extend(
+    lists: Lists,
+    scores: Callable[[np.ndarray], np.ndarray],
+    closed: "csr_matrix",
+    groups: Groups,
+    most: int,
+    is_open: np.ndarray,
+) -> None:
+    """Fill the empty places with the items of the highest scores above 0, as `top_lists` says; what stands there stays.
+
+    `scores` gives a row for each of some lists (positions) and a column for each item; `closed` flags what is not for a list.
+    Each core takes a block of lists from the scores to the items: threads within the matrix product would wait for each
+    other and for those that select.
+    """
+    import numba
+    from threadpoolctl import threadpool_limits
+
+    from lifecycle_assets.models.topk_kernel import NOTHING, extend_lists
+
+    def fill(rows: np.ndarray) -> None:
+        extend_lists(
+            scores(rows), rows, closed.indptr, closed.indices, is_open, *groups, most, lists.items, lists.scores
+        )
+
+    short = np.flatnonzero(lists.items[:, -1] == NOTHING)
+    size = max(1, BLOCK_SCORES // max(1, is_open.size))
+    blocks = [short[start : start + size] for start in range(0, short.size, size)]
+    with threadpool_limits(1, "blas"), ThreadPoolExecutor(numba.get_num_threads()) as cores:
+        list(cores.map(fill, blocks))
 
 
 def groups(catalogue: pl.DataFrame, items: pl.Series) -> Groups:
@@ -173,11 +204,6 @@ def groups(catalogue: pl.DataFrame, items: pl.Series) -> Groups:
     name = pl.concat_str(pl.col("category").fill_null(""), "name", separator="\x1f").alias("name")
     numbers = known.select(name, "category").select(pl.all().rank("dense").cast(pl.Int64).fill_null(0) - 1)
     return Groups(*numbers.to_numpy().T.copy())
-
-
-def _blocks(rows: np.ndarray, width: int) -> Iterator[np.ndarray]:
-    size = max(1, BLOCK_SCORES // max(1, width))
-    return (rows[start : start + size] for start in range(0, rows.size, size))
 
 
 def _popularity(bought: Purchases, segments: pl.Series) -> np.ndarray:

@@ -64,7 +64,7 @@ def _in_the_way(
     return members >= most, worst
 
 
-@njit(cache=True, parallel=True)
+@njit(cache=True, nogil=True)
 def extend_lists(
     scores: np.ndarray,
     customers: np.ndarray,
@@ -83,10 +83,10 @@ def extend_lists(
     empty) stays in front. Left out: an item in the list already, one that is closed to the customer (compressed rows), one
     that is not open to anyone, a second item of one `name` and more than `most` items of one category (below 0: none; items
     of one name are of one category). Lists with such bounds are a matroid: exchanging an item for the worst one that stands
-    in its way finds the best list in one pass. `scores` is used up.
+    in its way finds the best list in one pass. `scores` is used up. Runs on the thread that calls it.
     """
     n_items = scores.shape[1]
-    for r in prange(customers.size):
+    for r in range(customers.size):
         row, customer = scores[r], customers[r]
         mine, worth = codes[customer], values[customer]
         first = 0
@@ -168,13 +168,14 @@ def most_alike_in_words(texts: tuple, starts: np.ndarray, bought: np.ndarray, co
     return found
 
 
-@njit(cache=True, parallel=True)
+@njit(cache=True, nogil=True)
 def profile_scores(profiles: np.ndarray, texts: tuple) -> np.ndarray:
-    """The product of each dense profile (customer x term) with each sparse row (item x term): customer x item."""
+    """The product of each dense profile (customer x term) with each sparse row (item x term): customer x item. Runs on the
+    thread that calls it."""
     starts, terms, weights = texts
     n_customers, n_terms = profiles.shape
     scores = np.empty((n_customers, starts.size - 1), np.float32)
-    for tile in prange((n_customers + TILE - 1) // TILE):
+    for tile in range((n_customers + TILE - 1) // TILE):
         # The values of a term for several customers side by side: one read of memory serves all of them.
         mine = profiles[tile * TILE : (tile + 1) * TILE]
         side_by_side = np.zeros((n_terms, TILE), np.float32)

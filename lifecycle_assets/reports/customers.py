@@ -11,7 +11,8 @@ import math
 
 import polars as pl
 
-from lifecycle_assets.reports.facts import Comparison, Fact, Facts, Row, Z, part
+from lifecycle_assets.confidence import Z
+from lifecycle_assets.reports.facts import Comparison, Fact, Facts, Row, part
 from lifecycle_assets.reports.sales import SHORT
 
 STAGES = ("new", "active", "won_back", "at_risk", "lapsed")

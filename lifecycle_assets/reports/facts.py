@@ -15,9 +15,6 @@ Value = int | float | Decimal | str | dt.date | dt.time | None
 Verdict = Literal["rising", "falling", "flat", "few", "none"]
 Row = dict[str, Any]
 
-CONFIDENCE = 0.95
-Z = 1.959964
-
 
 @dataclass(frozen=True)
 class Comparison:

@@ -21,7 +21,8 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from lifecycle_assets.reports.facts import CONFIDENCE, Comparison, Fact, Facts, Row, Z
+from lifecycle_assets.confidence import CONFIDENCE, Z
+from lifecycle_assets.reports.facts import Comparison, Fact, Facts, Row
 
 SHORT, LONG, YEAR = 30, 90, 364
 FEW_BUYERS = 10

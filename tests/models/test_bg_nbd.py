@@ -19,7 +19,7 @@ from lifecycle_assets.models.gamma_gamma import GammaGamma
 from tests.models import cdnow
 from tests.models.simulated_buyers import simulate_bg_nbd, standard_errors
 
-KNOWN = Fitted(0.0, 0.0, converged=True, n_customers=1, n_distinct=1, iterations=0, note="")
+KNOWN = Fitted(0.0, 0.0, converged=True, n_customers=1, note="")
 TRUTH = BgNbd(0.9, 60.0, 0.8, 2.5, KNOWN)
 SPEND = GammaGamma(6.0, 4.0, 15.0, 30.0, KNOWN)
 parameter = st.floats(-2.5, 2.5)

@@ -199,7 +199,7 @@ def test_the_forecast_comes_true_on_the_customers_own_future() -> None:
 
 
 def test_the_order_of_the_rows_does_not_matter() -> None:
-    _, (_, _, tonight) = world()
+    cut, (_, test, tonight) = world()
     shuffled = Snapshot(
         AS_OF, tonight.orders.sample(fraction=1, shuffle=True, seed=1), tonight.customer_orders.reverse()
     )
@@ -208,6 +208,9 @@ def test_the_order_of_the_rows_does_not_matter() -> None:
         for s in (tonight, shuffled)
     ]
     assert made[0].equals(made[1])
+    then = buyers(test, "amount", SETTINGS.customer)
+    came = [outcome(then, later, cut.test, cut.months, "amount").value.tolist() for later in (tonight, shuffled)]
+    assert came[0] == came[1]
 
 
 def test_a_race_of_many_customers_is_run_on_some_of_them_drawn_alike_every_night() -> None:

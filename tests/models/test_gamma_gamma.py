@@ -13,7 +13,7 @@ from lifecycle_assets.models.gamma_gamma import GammaGamma, Spending
 from tests.models import cdnow
 from tests.models.simulated_buyers import standard_errors
 
-KNOWN = Fitted(0.0, 0.0, converged=True, n_customers=1, n_distinct=1, iterations=0, note="")
+KNOWN = Fitted(0.0, 0.0, converged=True, n_customers=1, note="")
 parameter = st.floats(-2.5, 2.5)
 
 

@@ -19,7 +19,7 @@ from lifecycle_assets.models.pareto_nbd import ParetoNbd
 from tests.models import cdnow
 from tests.models.simulated_buyers import simulate_pareto_nbd, standard_errors
 
-KNOWN = Fitted(0.0, 0.0, converged=True, n_customers=1, n_distinct=1, iterations=0, note="")
+KNOWN = Fitted(0.0, 0.0, converged=True, n_customers=1, note="")
 TRUTH = ParetoNbd(0.6, 60.0, 0.6, 80.0, KNOWN)
 SPEND = GammaGamma(6.0, 4.0, 15.0, 30.0, KNOWN)
 parameter = st.floats(-2.0, 2.0)

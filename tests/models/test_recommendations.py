@@ -1,6 +1,7 @@
 """Lists obey their rules, recover planted tastes, and the compiled selection is the plain one."""
 
 import datetime as dt
+from types import ModuleType
 
 import numpy as np
 import polars as pl
@@ -12,7 +13,7 @@ from scipy.sparse import csr_matrix
 from scipy.sparse import random as random_rows
 
 from lifecycle_assets.inputs.contracts import OrderLines, Products
-from lifecycle_assets.models import als, als_kernel, recommendations, topk_kernel
+from lifecycle_assets.models import als, als_kernel, rankers, recommendations, topk_kernel
 from lifecycle_assets.models.purchases import catalogue, purchases
 from lifecycle_assets.models.recommendation_evaluation import RecommendationEvaluation
 from lifecycle_assets.models.recommendations import UserRecommendations, user_recommendations
@@ -148,16 +149,18 @@ def test_a_customer_who_bought_no_known_product_gets_what_is_popular() -> None:
     assert made["source"].unique().to_list() == ["popular"]
 
 
-def test_the_same_whatever_the_order_of_rows_and_the_threads(lists: pl.DataFrame) -> None:
+def test_the_same_whatever_the_order_of_rows_and_the_threads(monkeypatch: pytest.MonkeyPatch) -> None:
     import numba
 
+    monkeypatch.setattr(rankers, "BLOCK_SCORES", 2_000)
+    made = recommended(*shop())
     threads = numba.get_num_threads()
     numba.set_num_threads(1)
     try:
         again = recommended(*shop(order_lines().sample(fraction=1, shuffle=True, seed=9)))
     finally:
         numba.set_num_threads(threads)
-    assert again.equals(lists)
+    assert again.equals(made)
 
 
 def bought_counts() -> csr_matrix:
@@ -245,8 +248,11 @@ def test_what_comes_later_changes_nothing(lists: pl.DataFrame) -> None:
     assert user_recommendations(lines, goods, seen, chosen, SHOP, AS_OF, SETTINGS, 0).collect().equals(lists)
 
 
-def test_blocks_of_customers_make_no_difference(lists: pl.DataFrame, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(recommendations, "BLOCK_CUSTOMERS", 37)
+@pytest.mark.parametrize(("module", "block"), [(recommendations, "BLOCK_CUSTOMERS"), (rankers, "BLOCK_SCORES")])
+def test_blocks_of_customers_make_no_difference(
+    lists: pl.DataFrame, monkeypatch: pytest.MonkeyPatch, module: ModuleType, block: str
+) -> None:
+    monkeypatch.setattr(module, block, 37)
     made = recommended(*shop())
     assert made.drop("score").equals(lists.drop("score"))
     # Products of matrices of other sizes are rounded otherwise in the last place.

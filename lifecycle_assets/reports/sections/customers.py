@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from lifecycle_assets.reports import charts, customers, render
 from lifecycle_assets.reports.facts import Row
 from lifecycle_assets.reports.narrative import Sentence
+from lifecycle_assets.reports.sections.groups import Group, shares
 from lifecycle_assets.reports.telling import Teller
 
 
@@ -163,43 +164,16 @@ def _stage_list(tell: Teller, part: str) -> Sentence:
 
 
 def _groups(tell: Teller, name: str, rows: Sequence[Row], head: str, title: Sentence) -> render.Figure:
-    """Shares of customers and of revenue, group by group."""
-    series = (tell.word("chart.groups.customers"), tell.word("chart.groups.revenue"))
-    data = [
-        {
-            "group": tell.word(f"{head}.{row['name']}", row["name"]),
-            "series": label,
-            # A share below zero (more returned than bought) has no bar, its label tells it.
-            "value": max(0.0, row[column] or 0.0),
-            "label": tell.show(row[column], "share"),
-        }
-        for row in rows
-        for label, column in zip(series, ("share", "revenue_share"), strict=True)
-    ]
+    groups = [Group(tell.word(f"{head}.{row['name']}", row["name"]), f"{head}.{row['name']}", row) for row in rows]
     cells = [
         [
-            tell.word(f"{head}.{row['name']}", row["name"]),
-            tell.show(row["customers"], "customers"),
-            tell.show(row["share"], "share"),
-            tell.show(row["revenue"], "currency"),
-            tell.show(row["revenue_share"], "share"),
+            group.label,
+            tell.show(group.row["customers"], "customers"),
+            tell.show(group.row["share"], "share"),
+            tell.show(group.row["revenue"], "currency"),
+            tell.show(group.row["revenue_share"], "share"),
         ]
-        for row in rows
+        for group in groups
     ]
-    told = [
-        tell.say(
-            "chart.groups.item",
-            words={"group": cell[0]},
-            share=f"{head}.{row['name']}.share",
-            revenue_share=f"{head}.{row['name']}.revenue_share",
-        )
-        for row, cell in zip(rows, cells, strict=True)
-    ]
-    return render.Figure(
-        name,
-        title,
-        tell.say(f"chart.{name}.subtitle"),
-        tell.say(f"chart.{name}.alt", words={"groups": tell.writer.enumerate(told)}),
-        charts.pairs(data, series, charts.Axes(tell.word("chart.groups.x"), "", tell.locale), name),
-        [tell.table(name, (head, "customers", "share", "revenue", "revenue_share"), cells)],
-    )
+    table = tell.table(name, (head, "customers", "share", "revenue", "revenue_share"), cells)
+    return shares(tell, name, groups, title, table)
