@@ -19,6 +19,9 @@ SECTIONS = (
     "recommendations",
     "cross_sell",
     "prices",
+    "forecast",
+    "uplift",
+    "classifiers",
     "decisions",
     "job",
 )

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import dagster as dg
+from pydantic import Field
 
 from lifecycle_assets.errors import LifecycleError
 from lifecycle_assets.settings import Shop
@@ -27,6 +28,23 @@ def nightly_job() -> Any:
         description="One night of one shop: inputs to reports.",
         config=dg.RunConfig(loggers={"console": {}}),
     )
+
+
+class Rollback(dg.Config):
+    shop: str = Field(description="the shop")
+    model: str = Field(description="the model, e.g. churn_risk; models.registry lists them")
+
+
+@dg.op(required_resource_keys={"model_store"})
+def withdraw(context: dg.OpExecutionContext, config: Rollback) -> None:
+    """Withdraw the version of a model that is in force; the one before makes the scores from the next run on."""
+    now = context.resources.model_store.rollback(config.shop, config.model)
+    context.log.info(f"{config.model} of {config.shop} is version {now.version} again, trained on {now.trained_as_of}")
+
+
+@dg.job(description="Go back to the version of a model before the one in force.")
+def rollback_model() -> None:
+    withdraw()
 
 
 def nightly_schedules(shops: Mapping[str, Shop], hour: int) -> list[dg.ScheduleDefinition]:

@@ -100,7 +100,7 @@ def run(
     with _work(home) as place:
         from lifecycle_assets.operations import run_night, summary
 
-        night = run_night(place, shop, _date(as_of), select, set_ or [])
+        night = run_night(place, shop, _date(as_of, "--as-of") if as_of else None, select, set_ or [])
         _result(summary(place, shop, night), as_json)
         raise typer.Exit(0 if night.success else 1)
 
@@ -158,6 +158,62 @@ def reports(
             webbrowser.open(Path(found.rows[0]["path"]).as_uri())
 
 
+models = typer.Typer(invoke_without_command=True, add_completion=False)
+app.add_typer(models, name="models")
+
+
+@models.callback()
+def list_models(
+    context: typer.Context,
+    shop: Annotated[str | None, typer.Option("--shop", help="One shop; default: all.")] = None,
+    home: HomeOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """List the stored models, which of them are in force and how good they are."""
+    if context.invoked_subcommand is None:
+        with _work(home) as place:
+            from lifecycle_assets.operations import stored_models
+
+            _result(stored_models(place, [shop] if shop else place.shops()), as_json)
+
+
+@models.command()
+def rollback(
+    model: Annotated[str, typer.Argument(help="Name of the model, e.g. churn_risk.")],
+    shop: ShopOption,
+    home: HomeOption = None,
+) -> None:
+    """Withdraw the version of a model that is in force; the one before makes the scores from the next run on."""
+    with _work(home) as place:
+        from lifecycle_assets.operations import rollback_model
+
+        _say(rollback_model(place, shop, model))
+
+
+@app.command()
+def simulate(
+    shop: ShopOption,
+    customers: Annotated[int, typer.Option(min=1, help="Customers of a new simulation.")] = 10_000,
+    days: Annotated[int, typer.Option(min=1, help="Days of its past.")] = 730,
+    until: Annotated[str, typer.Option(help="Last day of its past, YYYY-MM-DD.")] = "2025-12-31",
+    seed: Annotated[int, typer.Option(help="Another seed, other customers.")] = 0,
+    night: Annotated[bool, typer.Option("--night", help="Live one more day with what was dispatched for it.")] = False,
+    home: HomeOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """A shop of simulated customers whose truth is known: its whole past, or (--night) the next day of one there is."""
+    with _work(home) as place:
+        from lifecycle_assets.operations import simulate as begin
+        from lifecycle_assets.operations import simulate_night
+        from lifecycle_assets.simulator.world import World
+
+        if night:
+            _result(simulate_night(place, shop, _say), as_json)
+        else:
+            world = World(shop, _date(until, "--until") - dt.timedelta(days=days - 1), days, customers, seed)
+            _result(begin(place, world, _say), as_json)
+
+
 @contextmanager
 def _work(home: Path | None) -> "Iterator[Home]":
     """The home to work in; errors that are meant for people end the program without a traceback."""
@@ -174,11 +230,11 @@ def _work(home: Path | None) -> "Iterator[Home]":
         raise typer.Exit(1) from error
 
 
-def _date(text: str | None) -> dt.date | None:
+def _date(text: str, option: str) -> dt.date:
     try:
-        return dt.date.fromisoformat(text) if text else None
+        return dt.date.fromisoformat(text)
     except ValueError as error:
-        raise typer.BadParameter(f"--as-of {text}: expected a date such as 2025-12-31") from error
+        raise typer.BadParameter(f"{option} {text}: expected a date such as 2025-12-31") from error
 
 
 def _say(text: str) -> None:

@@ -22,8 +22,10 @@ from resources.engine.duckdb import DuckDBEngine
 from resources.home import Home
 from resources.io_manager import WarehouseIOManager
 from resources.logs import cause, console
+from resources.model_store import ModelStore
 from resources.nights import Nights
 from resources.report_store import ReportStore
+from resources.simulation import Simulation
 from resources.snapshots import Snapshots
 from resources.sources import Sources
 from resources.warehouse.lake import Lake
@@ -42,10 +44,17 @@ def build_resources(home: Home) -> dict[str, Any]:
         "lake": lake,
         "warehouse": WarehouseIOManager(lake, engine, nights),
         "snapshots": Snapshots(lake, engine),
+        "model_store": ModelStore(home.models),
         "sources": Sources(home.root),
         "delivery": Delivery(home.dispatch),
         "report_store": ReportStore(home.reports),
     }
+
+
+def simulation(home: Home, shop: str) -> Simulation:
+    """The simulated shop of that name."""
+    home.shop_file(shop)
+    return Simulation(home.simulations / shop)
 
 
 def build_defs(home: Home | None = None, resource_overrides: Mapping[str, Any] | None = None) -> dg.Definitions:
@@ -74,7 +83,7 @@ def build_defs(home: Home | None = None, resource_overrides: Mapping[str, Any] |
             *dg.load_asset_checks_from_modules([inputs, features, dispatch]),
             *dg.load_asset_checks_from_package_module(models),
         ],
-        jobs=[automation.nightly_job()],
+        jobs=[automation.nightly_job(), automation.rollback_model],
         schedules=automation.nightly_schedules(shops(), deployment.schedule_hour),
         sensors=[automation.new_input_sensor(shops)],
         resources={**build_resources(home), **(resource_overrides or {})},

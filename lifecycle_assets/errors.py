@@ -23,3 +23,7 @@ class ContractError(LifecycleError):
 
 class DispatchError(LifecycleError):
     """A batch cannot be made, written or taken back."""
+
+
+class ModelStoreError(LifecycleError):
+    """A stored model is damaged, or there is none to go back to."""

@@ -7,7 +7,7 @@ import shutil
 import sys
 import tempfile
 import zoneinfo
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from importlib import resources as package_files
@@ -26,6 +26,7 @@ from lifecycle_assets.errors import LifecycleError, SettingsError
 from lifecycle_assets.inputs import check, guess, ingest
 from lifecycle_assets.night import Night
 from lifecycle_assets.settings import as_of_default
+from lifecycle_assets.simulator.world import ZONES, World
 from lifecycle_assets.wiring import SHOP_PARTITIONS
 
 DEPLOYMENT = """\
@@ -34,6 +35,19 @@ DEPLOYMENT = """\
 # memory_limit: 6GB
 # schedule_hour: 2
 """
+
+SIMULATED = """\
+# A simulated shop: every customer's truth lies in the folder beside its input.
+name: {name}
+timezone: {zone}
+currency: USD
+country: {country}
+input: {input}
+# The last day lived through; `lifecycle simulate --night` moves it on.
+as_of: {as_of}
+"""
+# A message may wait for the end of quiet hours or for the throttle.
+SEND_NIGHTS = 7
 
 
 def default_home() -> Home:
@@ -78,7 +92,10 @@ class Summary:
         width = max((len(row["table"]) for row in self.tables), default=0)
         lines += [f"  {row['table']:<{width}}  {row['rows']:>12,} rows" for row in self.tables if row["rows"]]
         empty = [row["table"] for row in self.tables if not row["rows"]]
-        lines += ["", f"  empty, for want of input: {', '.join(empty)}"] if empty else []
+        inputs = [name for name in empty if name.startswith("raw.") and name != "raw.quarantine"]
+        others = [name for name in empty if name not in inputs]
+        lines += ["", f"  inputs not given: {', '.join(inputs)}"] if inputs else []
+        lines += [f"  empty tonight: {', '.join(others)}"] if others else []
         lines += [""]
         lines += [
             f"  batch    {b['channel']:<8} {b['programme']:<10} {b['messages']:>8,} messages  {b['path']}"
@@ -267,6 +284,89 @@ def _told_by_option() -> Iterator[None]:
         raise SettingsError("; ".join(problems).replace("Value error, ", "")) from error
 
 
+@dataclass(frozen=True)
+class Simulated:
+    """Where a simulated shop stands."""
+
+    shop: str
+    last_day: dt.date
+    customers: int
+    input: str
+
+    def as_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+    def as_text(self) -> str:
+        return (
+            f"{self.shop}: {self.customers:,} customers, lived through to {self.last_day}; its input is {self.input}\n"
+            f"  a night  lifecycle run --shop {self.shop}\n"
+            f"  go on    lifecycle simulate --shop {self.shop} --night"
+        )
+
+
+def simulate(home: Home, world: World, progress: Callable[[str], None]) -> Simulated:
+    """Live through a past, and put the shop into the home."""
+    simulation = definitions.simulation(home, world.shop)
+    path = home.shop_file(world.shop)
+    if path.exists():
+        raise SettingsError(f"{path} exists: choose another name for the simulated shop")
+    simulation.begin(world, progress)
+    _make_home(home)
+    country = world.countries[0]
+    text = SIMULATED.format(
+        name=world.shop, zone=ZONES[country], country=country, input=simulation.input, as_of=simulation.last_day()
+    )
+    path.write_text(text, "utf-8")
+    return _simulated(home, world.shop)
+
+
+def simulate_night(home: Home, shop: str, progress: Callable[[str], None]) -> Simulated:
+    """Live through the next day with what was dispatched for it."""
+    simulation = definitions.simulation(home, shop)
+    day = simulation.last_day() + dt.timedelta(days=1)
+    simulation.go_on(_dispatched(home, shop, day), progress)
+    path = home.shop_file(shop)
+    path.write_text(re.sub(r"(?m)^as_of: .*$", f"as_of: {day}", path.read_text("utf-8")), "utf-8")
+    return _simulated(home, shop)
+
+
+def _simulated(home: Home, shop: str) -> Simulated:
+    simulation = definitions.simulation(home, shop)
+    return Simulated(shop, simulation.last_day(), simulation.world().customers, str(simulation.input))
+
+
+def _dispatched(home: Home, shop: str, day: dt.date) -> pl.DataFrame:
+    """The messages that went out for that local day, as the simulator takes them."""
+    lake = definitions.build_resources(home)["lake"]
+    messages, decisions, ledger = (
+        contracts.registry()[name] for name in ("dispatch.messages", "dispatch.decisions", "dispatch.ledger")
+    )
+    exported = lake.scan(ledger, shop).filter(pl.col("event") == "exported")
+    nights = [night for night in lake.nights(messages, shop) if night < day][-SEND_NIGHTS:]
+    chosen = [
+        lake.scan_night(messages, shop, night).join(
+            lake.scan_night(decisions, shop, night).select("decision_id", "propensity"), on="decision_id", how="left"
+        )
+        for night in nights
+    ]
+    empty = messages.empty().lazy().with_columns(pl.lit(None, pl.Float64).alias("propensity"))
+    return (
+        pl.concat([*chosen, empty], how="diagonal")
+        .filter(pl.col("send_at_local").dt.date() == day)
+        .join(exported, on="idempotency_key", how="semi")
+        .select(
+            pl.col("idempotency_key").alias("message_id"),
+            "customer_id",
+            "channel",
+            "content_type",
+            pl.col("send_at_local").dt.hour().alias("hour"),
+            "discount_pct",
+            "propensity",
+        )
+        .collect()
+    )
+
+
 def check_shops(home: Home, shops: Sequence[str]) -> Listing:
     """Every problem of the shops' configurations and inputs."""
     if not shops:
@@ -287,6 +387,38 @@ def check_shops(home: Home, shops: Sequence[str]) -> Listing:
             )
         rows += [{"level": p.level, "shop": shop, "table": p.table, "problem": p.text} for p in found]
     return Listing(rows, nothing="no problems found", ok=not any(row["level"] == "error" for row in rows))
+
+
+def stored_models(home: Home, shops: Sequence[str]) -> Listing:
+    """Every version of every stored model, with what is known of it."""
+    store = definitions.build_resources(home)["model_store"]
+    rows = []
+    for shop in shops:
+        home.shop(shop)
+        for version in (version for name in store.names(shop) for version in store.versions(shop, name)):
+            state = "in force" if version.is_champion else "withdrawn" if version.is_withdrawn else ""
+            state = state if store.is_whole(version) else "damaged"
+            rows.append(
+                {
+                    "shop": shop,
+                    "model": version.name,
+                    "version": version.version,
+                    "trained_as_of": str(version.trained_as_of),
+                    "state": state,
+                    "candidate": version.card.get("candidate"),
+                    "note": version.card.get("not_taken") or version.card.get("note"),
+                }
+            )
+    return Listing(rows, nothing=f"no models in {home.models} yet: lifecycle run trains them")
+
+
+def rollback_model(home: Home, shop: str, model: str) -> str:
+    """Withdraw the version in force; says which one is in force now."""
+    home.shop(shop)
+    now = definitions.build_resources(home)["model_store"].rollback(shop, model)
+    return (
+        f"{shop}: {model} is version {now.version} again, trained on {now.trained_as_of}; the next run scores with it"
+    )
 
 
 def _raw_tables() -> list[Contract]:

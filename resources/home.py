@@ -12,7 +12,7 @@ SHOP_ID = re.compile(r"^[A-Za-z0-9][A-Za-z0-9_-]*$")
 
 
 class Home:
-    """A folder: `lifecycle.yaml`, `shops/`, `warehouse/`, `models/`, `dispatch/`, `reports/`, `dagster/`."""
+    """A folder: `lifecycle.yaml`, `shops/`, `warehouse/`, `models/`, `dispatch/`, `reports/`, `dagster/`, `simulations/`."""
 
     def __init__(self, root: Path) -> None:
         self.root = root.expanduser().resolve()
@@ -27,12 +27,20 @@ class Home:
         return self.root / "warehouse"
 
     @property
+    def models(self) -> Path:
+        return self.root / "models"
+
+    @property
     def dispatch(self) -> Path:
         return self.root / "dispatch"
 
     @property
     def reports(self) -> Path:
         return self.root / "reports"
+
+    @property
+    def simulations(self) -> Path:
+        return self.root / "simulations"
 
     @property
     def dagster(self) -> Path:

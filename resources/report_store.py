@@ -11,8 +11,6 @@ Writing the same report again changes no file. Two shops may write at once: the 
 import datetime as dt
 import fcntl
 import json
-import os
-import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -20,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from lifecycle_assets.reports.gallery import Entry, gallery
+from resources.files import replace
 
 
 class ReportStore:
@@ -38,16 +37,16 @@ class ReportStore:
         folder.mkdir(parents=True, exist_ok=True)
         page = folder / f"{name}.{document['language']}.html"
         facts = json.dumps(document, ensure_ascii=False, indent=1, allow_nan=False)
-        _write(page.with_suffix(".json"), facts + "\n")
-        _write(page, html)
+        replace(page.with_suffix(".json"), f"{facts}\n".encode())
+        replace(page, html.encode())
         with self._lock():
             entries = {entry.path: entry for entry in self._listed()}
             entry = self._entry(page, document)
             entries[entry.path] = entry
             there = [entry for path, entry in sorted(entries.items()) if (self.root / path).exists()]
             listing = [asdict(entry) for entry in there]
-            _write(self.root / "index.json", json.dumps(listing, ensure_ascii=False, indent=1) + "\n")
-            _write(self.root / "index.html", gallery(there))
+            replace(self.root / "index.json", f"{json.dumps(listing, ensure_ascii=False, indent=1)}\n".encode())
+            replace(self.root / "index.html", gallery(there).encode())
         return page
 
     def _listed(self) -> list[Entry]:
@@ -76,19 +75,3 @@ class ReportStore:
         with (self.root / ".lock").open("w") as handle:
             fcntl.flock(handle, fcntl.LOCK_EX)
             yield
-
-
-def _write(path: Path, text: str) -> None:
-    """Replace the file in one step, unless it holds the text already."""
-    content = text.encode()
-    if path.exists() and path.read_bytes() == content:
-        return
-    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
-    try:
-        with temporary.open("wb") as handle:
-            handle.write(content)
-            handle.flush()
-            os.fsync(handle.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)

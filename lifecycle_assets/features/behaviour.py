@@ -5,7 +5,11 @@ when it has one but nothing of the customer in the window; a rate or a trend is 
 Windows begin at local midnight. Opens and clicks within 2 seconds of delivery (of sending, where delivery is unknown) are
 machines', privacy proxies and link scanners, and do not count. Rates are of the messages whose channel reports the deed:
 opens of e-mail, WhatsApp, push and in-app messages, clicks of those and of text messages and ads. Events without a session
-id make one session per UTC day.
+id make one session as long as no more than 30 minutes pass between them, as in models.visitor_sessions.
+
+A visit without a customer id is of the profile that had signed in under its visitor id by as_of, if no other had. Links of
+raw.identities bear no date, so they do not count here: one made after a past day would tell of that day who came back. Web
+events under which nobody ever signed in are as good as none: counts of visits are null.
 """
 
 import datetime as dt
@@ -13,7 +17,7 @@ import zoneinfo
 
 import dataframely as dy
 
-from lifecycle_assets.contracts import count, number, share, table
+from lifecycle_assets.contracts import count, number, share, table, timestamp
 from lifecycle_assets.features.nps import RECOMMENDING, UNNAMED
 from lifecycle_assets.features.per_customer import PerCustomer
 from lifecycle_assets.sql import Sql, load
@@ -63,6 +67,12 @@ class BehaviourColumns(dy.Schema):
 @table("features.customer_behaviour", needs=INPUTS)
 class CustomerBehaviour(PerCustomer, BehaviourColumns):
     """One row per customer: web visits, response to messages, complaints, payments, survey answers."""
+
+    last_event_at = timestamp(
+        "Latest of the web events, messages sent, tickets, failed payments and answers that the row is made of; null without "
+        "any.",
+        nullable=True,
+    )
 
 
 def customer_behaviour(shop: str, as_of: dt.date, timezone: str, nps_question: str | None = None) -> Sql:

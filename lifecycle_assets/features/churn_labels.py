@@ -60,7 +60,7 @@ def churn_labels(
         labels = _by_purchases(orders, snapshot, settings.window_days)
     else:
         _require(subscriptions, settings.business_type)
-        dates = {name: _local_date(name, timezone) for name in ("started_at", "cancelled_at", "topped_up_at")}
+        dates = {name: local_date(name, timezone) for name in ("started_at", "cancelled_at", "topped_up_at")}
         begun = subscriptions.with_columns(**dates).filter(pl.col("started_at") <= snapshot)
         if settings.business_type == "saas":
             labels = _by_cancellations(begun, snapshot)
@@ -75,7 +75,7 @@ def churn_labels(
             "churned",
             "churned_since",
             "last_event_date",
-            _days_since("last_event_date", snapshot).alias("days_since_event"),
+            days_since("last_event_date", snapshot).alias("days_since_event"),
             "reason",
         )
         .sort("customer_id")
@@ -106,7 +106,7 @@ def training_labels(at_snapshot: pl.DataFrame, later: pl.DataFrame) -> pl.DataFr
 
 
 def _by_purchases(orders: pl.LazyFrame, snapshot: dt.date, window_days: int) -> pl.LazyFrame:
-    recency = _days_since("last_event_date", snapshot)
+    recency = days_since("last_event_date", snapshot)
     churned = recency >= window_days
     return (
         orders.filter(pl.col("is_purchase") & (pl.col("order_date") <= snapshot))
@@ -145,7 +145,7 @@ def _by_cancellations(begun: pl.LazyFrame, snapshot: dt.date) -> pl.LazyFrame:
 def _by_balances(begun: pl.LazyFrame, snapshot: dt.date, cycle_days: int) -> pl.LazyFrame:
     topped_up = pl.col("topped_up_at")
     is_known = (pl.col("as_of") <= snapshot) & (topped_up <= snapshot).fill_null(value=True)
-    is_topped_up = _days_since("topped_up_at", snapshot) < cycle_days
+    is_topped_up = days_since("topped_up_at", snapshot) < cycle_days
     used_up = pl.when(is_known).then(pl.when(is_topped_up).then(pl.lit(value=False)).otherwise(pl.col("balance") <= 0))
     reason = (
         pl.when("churned").then(pl.lit(f"balance used up, not topped up within {cycle_days} days"))
@@ -176,9 +176,11 @@ def _require(subscriptions: pl.LazyFrame, business_type: str) -> None:
         )
 
 
-def _local_date(column: str, timezone: str) -> pl.Expr:
+def local_date(column: str, timezone: str) -> pl.Expr:
+    """The day of a moment in UTC, as the zone counts days."""
     return pl.col(column).dt.convert_time_zone(timezone).dt.date()
 
 
-def _days_since(column: str, snapshot: dt.date) -> pl.Expr:
+def days_since(column: str, snapshot: dt.date) -> pl.Expr:
+    """Whole days from a date to the snapshot."""
     return (pl.lit(snapshot) - pl.col(column)).dt.total_days()

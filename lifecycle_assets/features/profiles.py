@@ -20,6 +20,7 @@ from lifecycle_assets.features.rfm import TIERS
 from lifecycle_assets.features.stage import STAGES
 from lifecycle_assets.sql import Sql, load
 
+RISK_BANDS = ["High", "Medium", "Low"]
 BASES = ["event", "flag", "assumed", "withdrawn", "not_stated"]
 
 
@@ -83,6 +84,9 @@ class Profiles(PerCustomer, OrderColumns, BehaviourColumns, ReachColumns):
     )
     segment_id = text("Identity of that segment from night to night.")
     segment_name = text("Its persona; see models.segment_profiles.")
+    churn_probability = share("Chance of churning; null for those who have; see models.churn_risk.", nullable=True)
+    risk_band = text("Band of that chance.", values=RISK_BANDS)
+    churn_factors = text("What moves it most.")
     churned = flag("Counts as churned; see features.churn_labels.", nullable=True)
     churned_since = date("First day with that label.", nullable=True)
     next_action = text("Tonight's decision.", values=["send", "hold"])

@@ -279,9 +279,10 @@ class PaymentEvents(dy.Schema):
     status = text("What came of it.", nullable=False, values=["paid", "failed", "late"])
 
 
-@table("raw.subscriptions", needs=("raw.subscriptions",))
+@table("raw.subscriptions", history=True, needs=("raw.subscriptions",))
 class Subscriptions(dy.Schema):
-    """Subscriptions and prepaid balances."""
+    """Subscriptions and prepaid balances. The input knows the latest balance and usage alone; the history keeps each
+    night's."""
 
     shop_id = shop_key()
     as_of = as_of_column()

@@ -1,9 +1,10 @@
 """Which plan did each customer hold from when to when, and which is the next better one?
 
 The ladders are the shop's own (settings.products.upsell.plan_ladders), each plan with its price: raw tables know plans by name
-alone. Plans held come from raw.subscriptions, and today's from raw.customers; one whose start is not known counts from as_of,
-so that nothing is learnt from it. A plan ends with its cancellation, or when the customer starts another one of its ladder.
-Without ladders all is empty.
+alone. Plans held come from raw.subscriptions, and today's from raw.customers. A plan ends with its cancellation, or when the
+customer starts another one of its ladder. A plan whose start is not known counts from as_of; when those before it on the ladder
+ended is then not known either, so that they count as ended on the day they began: the customer is of the past of no plan of
+that ladder, and nothing is learnt from the move. Without ladders all is empty.
 """
 
 import datetime as dt
@@ -45,19 +46,27 @@ def plans_held(
     def day(moment: str) -> pl.Expr:
         return pl.col(moment).dt.convert_time_zone(timezone).dt.date()
 
-    subscribed = subscriptions.select("customer_id", "plan", day=day("started_at"), cancelled=day("cancelled_at"))
+    subscribed = subscriptions.select(
+        "customer_id", "plan", day=day("started_at"), cancelled=day("cancelled_at"), is_dated=pl.lit(value=True)
+    )
     current = customers.select(
-        "customer_id", "plan", day=day("plan_started_at").fill_null(as_of), cancelled=pl.lit(None, pl.Date)
+        "customer_id",
+        "plan",
+        day=day("plan_started_at").fill_null(as_of),
+        cancelled=pl.lit(None, pl.Date),
+        is_dated=pl.col("plan_started_at").is_not_null(),
     )
     # A plan that both tables tell of began when its subscription did.
     current = current.join(subscribed, on=["customer_id", "plan"], how="anti")
     held = pl.concat([subscribed, current]).filter(pl.col("day") <= as_of).with_columns(plan=MARK + pl.col("plan"))
     order = ["customer_id", "ladder", "day", "rung", "cancelled"]
     following = pl.col("day").shift(-1).over("customer_id", "ladder")
+    all_dated = pl.col("is_dated").all().over("customer_id", "ladder")
+    ended = pl.when(all_dated | ~pl.col("is_dated")).then(pl.min_horizontal(following, "cancelled")).otherwise("day")
     return (
         held.join(_rungs(settings).lazy(), on="plan")
         .sort(order)
-        .select("customer_id", "day", product_id="plan", ended=pl.min_horizontal(following, "cancelled"))
+        .select("customer_id", "day", product_id="plan", ended=ended)
         .collect()
     )
 

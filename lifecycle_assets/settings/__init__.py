@@ -16,7 +16,7 @@ from lifecycle_assets.settings.customer import (
     Rfm,
     Stage,
 )
-from lifecycle_assets.settings.forecasting import Forecasting
+from lifecycle_assets.settings.forecasting import Forecasting, Promotion
 from lifecycle_assets.settings.inputs import InputMapping, Inputs, LeaveOut, TableMapping
 from lifecycle_assets.settings.products import CrossSell, Plan, Prices, Products, Recommendations, SimilarItems, Upsell
 from lifecycle_assets.settings.reading import parse
@@ -68,6 +68,7 @@ __all__ = [
     "Prices",
     "Products",
     "Programme",
+    "Promotion",
     "Recommendations",
     "Rfm",
     "RiskBands",

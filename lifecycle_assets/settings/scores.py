@@ -34,9 +34,13 @@ class Scores(Group):
     folds: Annotated[int, Field(ge=2)] = Field(5, description="folds of the cross-validation, grouped by customer")
     min_class: AtLeastOne = Field(20, description="rows of each class without which nothing is learnt")
     training_rows: Annotated[int, Field(ge=1_000)] = Field(
-        200_000, description="rows learnt from at most, drawn at random by customer"
+        100_000, description="rows learnt from at most, drawn at random"
     )
     retrain_days: AtLeastOne = Field(7, description="age at which a model is trained anew")
+    products: tuple[str, ...] = Field(
+        (), description="products whose purchase is predicted; none: those that sell most"
+    )
+    top_products: AtLeastOne = Field(20, description="how many of those that sold for most in the last year")
     tiers: Tiers = Tiers()
     tier_quantiles: bool = Field(False, description="tiers are shares of the customers instead of probabilities")
     risk_bands: RiskBands = RiskBands()

@@ -74,9 +74,18 @@ class Lake:
         return contract.conform(pl.scan_parquet(self.files(contract, shop), glob=False))
 
     def scan_night(self, contract: Contract, shop: str, as_of: dt.date) -> pl.LazyFrame | None:
-        """The slice that a past night left of a table with history, or None."""
+        """The slice that a past night left of a table with history, or None.
+
+        Columns that an earlier release did not have are null; where they may not be null the slice counts as not there.
+        """
         path = self._folder(contract, shop) / "history" / f"{as_of}.parquet"
-        return contract.conform(pl.scan_parquet(path)) if path.exists() else None
+        if not path.exists():
+            return None
+        slice_ = pl.scan_parquet(path)
+        missing = [name for name in contract.columns if name not in slice_.collect_schema()]
+        if any(not contract.columns[name].nullable for name in missing):
+            return None
+        return contract.conform(slice_.with_columns(pl.lit(None).alias(name) for name in missing))
 
     def scan_before(self, contract: Contract, shop: str, as_of: dt.date) -> pl.LazyFrame | None:
         """The slice of the latest night before `as_of` of a table with history, or None."""

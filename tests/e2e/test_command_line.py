@@ -148,3 +148,12 @@ def test_rows_read_are_kept_or_quarantined(shop: Path) -> None:
     assert (reads["rows_read"] == reads["rows_kept"] + reads["rows_quarantined"]).all()
     orders = reads.filter(pl.col("table") == "order_lines").row(0, named=True)
     assert (orders["rows_read"], orders["rows_kept"], orders["rows_quarantined"]) == (601, 600, 1)
+
+
+def test_models_are_listed_and_the_only_version_stays(shop: Path) -> None:
+    listed = json.loads(lifecycle(shop, "models", "--shop", "kiosk", "--json").stdout)
+    in_force = [row for row in listed["rows"] if row["state"] == "in force"]
+    assert len({row["model"] for row in in_force}) == len(in_force)
+    told = lifecycle(shop, "models", "rollback", "--shop", "kiosk", "churn_risk", code=1)
+    assert "none to go back to" in told.stderr
+    assert "Traceback" not in told.stderr

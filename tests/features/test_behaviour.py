@@ -10,6 +10,7 @@ import polars as pl
 import pytest
 from made_shop import AS_OF, ZONE, frame, lines, products, roll_up
 
+from lifecycle_assets.contracts import Contract
 from lifecycle_assets.features.behaviour import CustomerBehaviour
 from lifecycle_assets.inputs.contracts import (
     CHANNELS,
@@ -96,17 +97,29 @@ def test_every_column_is_what_its_definition_says(seed: int) -> None:
     for row in table.to_dicts():
         hand = _by_hand(given, row["customer_id"])
         for column, value in hand.items():
-            assert row[column] == pytest.approx(value, abs=1e-12), f"{row['customer_id']}.{column}"
+            expected = value if isinstance(value, dt.datetime) else pytest.approx(value, abs=1e-12)
+            assert row[column] == expected, f"{row['customer_id']}.{column}"
         assert set(hand) | {"shop_id", "as_of", "customer_id"} == set(row)
-    for column in set(table.columns) - {"shop_id", "as_of", "customer_id"}:
+    for column in set(table.columns) - {"shop_id", "as_of", "customer_id", "last_event_at"}:
         assert table[column].n_unique() > 2, f"{column} is put to the test"
+
+
+@pytest.mark.parametrize("alone", [WebEvents, Engagement, SupportTickets, PaymentEvents, SurveyResponses])
+def test_the_latest_event_is_that_of_any_input(alone: Contract) -> None:
+    orders_only = {name: raw(5)[name] for name in (OrderLines.name, Products.name)}
+    absent = {c.name: c.empty() for c in (WebEvents, Engagement, SupportTickets, PaymentEvents, SurveyResponses)}
+    given = {**absent, **orders_only, alone.name: raw(5)[alone.name].sample(fraction=0.4, seed=1)}
+    table = roll_up(given)[CustomerBehaviour.name]
+    assert table["last_event_at"].n_unique() > 2
+    for row in table.to_dicts():
+        assert row["last_event_at"] == _by_hand(given, row["customer_id"])["last_event_at"]
 
 
 def test_an_absent_input_gives_nulls_and_a_silent_customer_zeros() -> None:
     given = raw(3)
     alone = roll_up({name: given[name] for name in (OrderLines.name, Products.name)})[CustomerBehaviour.name]
     assert alone.height > 15
-    assert alone.select(pl.exclude("shop_id", "as_of", "customer_id").null_count().sum()).row(0) == (alone.height,) * 12
+    assert alone.select(pl.exclude("shop_id", "as_of", "customer_id").null_count().sum()).row(0) == (alone.height,) * 13
     full = roll_up(given)[CustomerBehaviour.name].filter(pl.col("customer_id") > "C15")
     assert full.height > 3
     for row in full.to_dicts():
@@ -163,6 +176,38 @@ def test_rates_are_of_channels_that_can_report(channel: str, opens: float | None
     assert row["response_trend"] == (None if clicks is None else pytest.approx(1 / 2 - 1 / 3))
 
 
+def test_a_visit_is_a_customers_once_they_alone_have_signed_in_under_its_visitor_id() -> None:
+    def visits(as_of: dt.date, signed_in: dict[str, int]) -> int | None:
+        moments = [(None, 40), *((name, days) for name, days in signed_in.items())]
+        events = [
+            {"event_id": f"E{i}", "customer_id": name, "anonymous_id": "v", "event_type": "view", "session_id": f"S{i}",
+             "occurred_at": END - dt.timedelta(days=days)}
+            for i, (name, days) in enumerate(moments)
+        ]  # fmt: skip
+        given = {OrderLines.name: lines(1), WebEvents.name: frame(WebEvents, events)}
+        table = roll_up(given, as_of)[CustomerBehaviour.name]
+        return table.filter(pl.col("customer_id") == "C05")["sessions_12w"].item()
+
+    before = AS_OF - dt.timedelta(days=30)
+    assert visits(AS_OF, {"C05": 20}) == 2
+    assert visits(AS_OF, {"C05": 20, "C06": 10}) == 1
+    # Nobody had signed in; nobody else had.
+    assert visits(before, {"C05": 20}) is None
+    assert visits(before, {"C05": 35, "C06": 10}) == 2
+
+
+def test_half_an_hour_of_silence_ends_a_session_without_an_id() -> None:
+    minutes = {"no id": [0, 30, 60, 91, 92], "id": [0, 31, 200]}
+    events = [
+        {"event_id": f"{kind}{at}", "customer_id": "C05", "occurred_at": END - dt.timedelta(minutes=300 - at),
+         "event_type": "view", "session_id": "S" if kind == "id" else None}
+        for kind, times in minutes.items() for at in times
+    ]  # fmt: skip
+    given = {OrderLines.name: lines(1), WebEvents.name: frame(WebEvents, events)}
+    row = roll_up(given)[CustomerBehaviour.name].row(by_predicate=pl.col("customer_id") == "C05", named=True)
+    assert row["sessions_12w"] == 3
+
+
 def _by_hand(given: dict[str, pl.DataFrame], customer: str) -> Row:
     def mine(name: str, column: str) -> list[Row]:
         rows = given[name].filter((pl.col("customer_id") == customer) & (pl.col(column) < END))
@@ -179,12 +224,17 @@ def _by_hand(given: dict[str, pl.DataFrame], customer: str) -> Row:
     visits: dict[str, list[dt.timedelta]] = {}
     mix: dict[bool, Counter[str]] = {True: Counter(), False: Counter()}
     for event in events:
-        if event["age"] <= days(84):
-            visit = event["session_id"] or str(event["occurred_at"].date())
-            visits.setdefault(visit, []).append(event["age"])
+        if event["age"] <= days(84) and event["session_id"]:
+            visits.setdefault(event["session_id"], []).append(event["age"])
         category = event["category"] or categories.get(event["product_id"])
         if category:
             mix[event["age"] <= days(90)][category] += 1
+    unnamed = sorted(event["age"] for event in events if event["age"] <= days(84) and not event["session_id"])
+    for position, age in enumerate(unnamed):
+        if position == 0 or age - unnamed[position - 1] > dt.timedelta(minutes=30):
+            visits[f"unnamed {position}"] = []
+            visit = visits[f"unnamed {position}"]
+        visit.append(age)
     late = [len(ages) for ages in visits.values() if max(ages) <= days(42)]
     early = [len(ages) for ages in visits.values() if max(ages) > days(42)]
     shift = None
@@ -206,7 +256,15 @@ def _by_hand(given: dict[str, pl.DataFrame], customer: str) -> Row:
 
     now, then = rate(halves[0], "clicked_at"), rate(halves[1], "clicked_at")
     answers = sorted(mine(SurveyResponses.name, "responded_at"), key=lambda a: (a["age"], a["response_id"]))
+    tickets = mine(SupportTickets.name, "opened_at")
     payments = mine(PaymentEvents.name, "occurred_at")
+    entered = [
+        *(e["occurred_at"] for e in events),
+        *(m["sent_at"] for m in messages),
+        *(t["opened_at"] for t in tickets if t["age"] <= days(90)),
+        *(p["occurred_at"] for p in payments if p["status"] == "failed" and p["age"] <= days(365)),
+        *(a["responded_at"] for a in answers[:1]),
+    ]
     return {
         "sessions_12w": len(visits),
         "views_30d": sum(e["event_type"] == "view" and e["age"] <= days(30) for e in events),
@@ -217,7 +275,8 @@ def _by_hand(given: dict[str, pl.DataFrame], customer: str) -> Row:
         "open_rate_90d": rate(halves[0], "opened_at"),
         "click_rate_90d": now,
         "response_trend": now - then if now is not None and then is not None else None,
-        "tickets_90d": sum(t["age"] <= days(90) for t in mine(SupportTickets.name, "opened_at")),
+        "tickets_90d": sum(t["age"] <= days(90) for t in tickets),
         "failed_payments_12m": sum(p["status"] == "failed" and p["age"] <= days(365) for p in payments),
         "latest_nps": answers[0]["answer"] if answers else None,
+        "last_event_at": max(entered, default=None),
     }

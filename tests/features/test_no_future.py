@@ -71,7 +71,8 @@ def inputs() -> Tables:
         return f"C{int(rng.integers(1, 25)):02d}"
 
     subscriptions = [
-        {"subscription_id": f"S{i}", "customer_id": who(), "started_at": ago(-30, 300), "cancelled_at": ago(-60, 250),
+        {"subscription_id": f"S{i}", "customer_id": who(), "plan": f"plan {i % 3}", "started_at": ago(-30, 300),
+         "cancelled_at": ago(-60, 250),
          "balance": float(rng.choice([0, 0, 5])), "topped_up_at": ago(-30, 250)}
         for i in range(60)
     ]  # fmt: skip
@@ -90,8 +91,12 @@ def inputs() -> Tables:
         for i in range(1, 60)
     ]  # fmt: skip
     links = [{"customer_id": f"C{i:02d}", "anonymous_id": f"v{i // 2}"} for i in range(1, 10)]
+    # Visitor ids of a few events each: some signed in under before a night, some after it, some by several.
+    raw = behaviour_inputs(1)
+    visits = raw[WebEvents.name].with_columns(anonymous_id=pl.format("w{}", pl.int_range(pl.len()) % 500))
     return {
-        **behaviour_inputs(1),
+        **raw,
+        WebEvents.name: visits,
         Subscriptions.name: frame(Subscriptions, subscriptions),
         SurveyResponses.name: frame(SurveyResponses, answers),
         Customers.name: frame(Customers, customers),

@@ -31,13 +31,14 @@ from lifecycle_assets.inputs.contracts import (
     SurveyResponses,
     WebEvents,
 )
+from lifecycle_assets.models.churn_risk import ChurnRisk
 from lifecycle_assets.models.clv_forecast import ClvForecast
 from lifecycle_assets.models.segment_profiles import SegmentProfiles
 from lifecycle_assets.models.segmentation_labels import SegmentationLabels
 from lifecycle_assets.settings import Customer
 
 END = end_of(AS_OF, ZONE)
-# C02 and C03 are C01; the visitors v1 and v2 are C01 and C05.
+# C02 and C03 are C01; so are the visitors v1 and v2, and v9 is said to be C05.
 ONE_PERSON = frame(
     IdentityMap,
     [
@@ -47,8 +48,9 @@ ONE_PERSON = frame(
             ("customer_id", "C02", "C01"),
             ("customer_id", "C03", "C01"),
             ("anonymous_id", "v1", "C01"),
-            ("anonymous_id", "v2", "C05"),
+            ("anonymous_id", "v2", "C01"),
             ("anonymous_id", "v3", None),
+            ("anonymous_id", "v9", "C05"),
         ]
     ],
 )
@@ -113,6 +115,14 @@ def test_every_column_is_its_tables() -> None:
     )
     persona = {"cluster_id": 2, "segment_id": "a night/2", "name": "Big spenders", "n_customers": 1}
     made[SegmentProfiles.name] = frame(SegmentProfiles, [persona])
+    risk = {
+        "churn_probability": 0.7,
+        "risk_band": "High",
+        "top_factors": "t",
+        "recommended_action": "a",
+        "is_used": True,
+    }
+    made[ChurnRisk.name] = frame(ChurnRisk, [{"customer_id": "C05", **risk}])
     wide = run(profiles(SHOP, AS_OF), Profiles, made)
     models = {
         "p_alive": 0.75,
@@ -126,6 +136,9 @@ def test_every_column_is_its_tables() -> None:
         "cluster_segment": 2,
         "segment_id": "a night/2",
         "segment_name": "Big spenders",
+        "churn_probability": 0.7,
+        "risk_band": "High",
+        "churn_factors": "t",
     }
     assert wide.filter(customer_id="C05").select(*models).row(0, named=True) == models
     assert wide.filter(pl.col("customer_id") != "C05").select(pl.col(*models).is_null().all()).row(0) == (True,) * len(
@@ -163,7 +176,7 @@ def test_two_accounts_and_their_visits_are_one_customer() -> None:
         return END - dt.timedelta(hours=hours)
 
     web: list[dict[str, Any]] = [
-        {"customer_id": "C01", "anonymous_id": None, "session_id": "s1", "event_type": "view"},
+        {"customer_id": "C01", "anonymous_id": "v1", "session_id": "s1", "event_type": "view"},
         {
             "customer_id": "C02",
             "anonymous_id": "v2",
@@ -172,9 +185,18 @@ def test_two_accounts_and_their_visits_are_one_customer() -> None:
         },  # signed in beats the device
         {"customer_id": None, "anonymous_id": "v1", "session_id": "s1", "event_type": "add_to_cart"},
         {"customer_id": None, "anonymous_id": "v1", "session_id": "s3", "event_type": "view"},
-        {"customer_id": None, "anonymous_id": "v2", "session_id": "s4", "event_type": "view"},
+        {"customer_id": "C05", "anonymous_id": "v4", "session_id": "s4", "event_type": "view"},
+        {"customer_id": "C03", "anonymous_id": "v2", "session_id": "s2", "event_type": "search"},
+        {"customer_id": None, "anonymous_id": "v2", "session_id": "s2", "event_type": "view"},
+        {"customer_id": "C03", "anonymous_id": "v3", "session_id": "s5", "event_type": "search"},
+        {"customer_id": "C05", "anonymous_id": "v3", "session_id": "s5", "event_type": "search"},
         {"customer_id": None, "anonymous_id": "v3", "session_id": "s5", "event_type": "view"},  # nobody's
-        {"customer_id": None, "anonymous_id": "v9", "session_id": "s6", "event_type": "view"},  # unknown
+        {
+            "customer_id": None,
+            "anonymous_id": "v9",
+            "session_id": "s6",
+            "event_type": "view",
+        },  # who signed in is not known
     ]
     apart = {
         OrderLines.name: lines(1),
@@ -217,9 +239,9 @@ def test_two_accounts_and_their_visits_are_one_customer() -> None:
     rows = {row["customer_id"]: row for row in made[CustomerBehaviour.name].to_dicts()}
     assert "C02" not in rows and "C03" not in rows
     names = ("sessions_12w", "views_30d", "carts_30d", "sends_90d", "tickets_90d", "failed_payments_12m", "latest_nps")
-    assert [rows["C01"][name] for name in names] == [3, 3, 1, 3, 2, 2, 1.0]
+    assert [rows["C01"][name] for name in names] == [4, 4, 1, 3, 2, 2, 1.0]
     assert rows["C01"]["open_rate_90d"] == 1 / 3
-    assert [rows["C05"][name] for name in names] == [1, 1, 0, 0, 1, 0, None]
+    assert [rows["C05"][name] for name in names] == [2, 1, 0, 0, 1, 0, None]
     # The orders are those of one customer who placed them all.
     joined = {**apart, OrderLines.name: resolved(apart[OrderLines.name].lazy(), ONE_PERSON.lazy()).collect()}
     alone = roll_up(joined)

@@ -286,6 +286,15 @@ def test_the_plan_of_a_customers_account_will_do() -> None:
     assert known["customers_alike"].max() - without["customers_alike"].max() == 1
 
 
+def test_a_move_on_an_unknown_day_is_no_acceptance() -> None:
+    stayed = [(f"c{k:03d}", "basic", 400, None) for k in range(200)]
+    accounts = pl.DataFrame({"customer_id": [name for name, *_ in stayed[:100]]}).with_columns(plan=pl.lit("plus"))
+    known = on_plans(subscribed(stayed + movers(300, 0.2)), filled(Customers, accounts))
+    without = on_plans(subscribed(stayed[100:] + movers(300, 0.2)))
+    basic = pl.col("product_id") == "basic"
+    assert known.filter(basic).equals(without.filter(basic))
+
+
 def test_a_product_of_a_plans_name_is_another_thing() -> None:
     lines = sales([(f"x{i}", "basic", 200) for i in range(50)], {"basic": 3.0})
     rows = subscribed(movers(300, 0.2))

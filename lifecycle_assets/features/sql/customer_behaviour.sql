@@ -1,18 +1,22 @@
 -- One row per customer: what is known beside the orders. An input that holds nothing up to :until gives nulls.
--- `accounts` are the ids that became another's profile, `visitors` the visitor ids that are known to be somebody's.
+-- `accounts` are the ids that became another's profile, `visitors` the visitor ids under which one profile had signed in by
+-- :until, and no other: a link without a date could have come later.
 WITH accounts AS (
     SELECT id, customer_id
     FROM features.identity_map
     WHERE id_type = 'customer_id' AND id <> customer_id
 ),
 visitors AS (
-    SELECT id, customer_id
-    FROM features.identity_map
-    WHERE id_type = 'anonymous_id' AND customer_id IS NOT NULL
+    SELECT e.anonymous_id AS id, MIN(COALESCE(a.customer_id, e.customer_id)) AS customer_id
+    FROM raw.web_events AS e
+    LEFT JOIN accounts AS a ON a.id = e.customer_id
+    WHERE e.anonymous_id IS NOT NULL AND e.customer_id IS NOT NULL AND e.occurred_at < :until
+    GROUP BY e.anonymous_id
+    HAVING COUNT(DISTINCT COALESCE(a.customer_id, e.customer_id)) = 1
 ),
 present AS (
     SELECT
-        (SELECT COUNT(*) FROM raw.web_events WHERE occurred_at < :until) AS web,
+        (SELECT COUNT(*) FROM raw.web_events WHERE customer_id IS NOT NULL AND occurred_at < :until) AS web,
         (SELECT COUNT(*) FROM raw.engagement WHERE sent_at < :until) AS engagement,
         (SELECT COUNT(*) FROM raw.support_tickets WHERE opened_at < :until) AS tickets,
         (SELECT COUNT(*) FROM raw.payment_events WHERE occurred_at < :until) AS payments
@@ -20,7 +24,7 @@ present AS (
 web AS (
     SELECT
         COALESCE(a.customer_id, e.customer_id, v.customer_id) AS customer_id,
-        COALESCE(e.session_id, CAST(CAST(e.occurred_at AS DATE) AS VARCHAR)) AS session_id,
+        e.session_id,
         e.event_type,
         COALESCE(e.category, p.category) AS category,
         e.occurred_at
@@ -34,15 +38,40 @@ web_sums AS (
     SELECT
         customer_id,
         SUM(CASE WHEN event_type = 'view' AND occurred_at >= :from_30d THEN 1 ELSE 0 END) AS views_30d,
-        SUM(CASE WHEN event_type = 'add_to_cart' AND occurred_at >= :from_30d THEN 1 ELSE 0 END) AS carts_30d
+        SUM(CASE WHEN event_type = 'add_to_cart' AND occurred_at >= :from_30d THEN 1 ELSE 0 END) AS carts_30d,
+        MAX(occurred_at) AS last_at
     FROM web
     GROUP BY customer_id
 ),
-sessions AS (
-    SELECT customer_id, session_id, COUNT(*) AS events, CASE WHEN MIN(occurred_at) >= :from_6w THEN 1 ELSE 0 END AS is_late
+-- An event without a session id begins a session when the one before it is more than 30 minutes away.
+begun AS (
+    SELECT
+        customer_id,
+        session_id,
+        occurred_at,
+        CASE
+            WHEN session_id IS NULL AND occurred_at > LAG(occurred_at) OVER (
+                PARTITION BY customer_id, session_id ORDER BY occurred_at
+            ) + INTERVAL '30' MINUTE THEN 1
+            ELSE 0
+        END AS begins
     FROM web
     WHERE occurred_at >= :from_12w
-    GROUP BY customer_id, session_id
+),
+numbered AS (
+    SELECT
+        customer_id,
+        session_id,
+        occurred_at,
+        SUM(begins) OVER (
+            PARTITION BY customer_id, session_id ORDER BY occurred_at RANGE UNBOUNDED PRECEDING
+        ) AS stretch
+    FROM begun
+),
+sessions AS (
+    SELECT customer_id, COUNT(*) AS events, CASE WHEN MIN(occurred_at) >= :from_6w THEN 1 ELSE 0 END AS is_late
+    FROM numbered
+    GROUP BY customer_id, session_id, stretch
 ),
 session_sums AS (
     SELECT
@@ -86,6 +115,7 @@ category_shifts AS (
 messages AS (
     SELECT
         COALESCE(a.customer_id, e.customer_id) AS customer_id,
+        sent_at,
         CASE WHEN sent_at >= :from_90d THEN 1 ELSE 0 END AS is_late,
         CASE WHEN channel IN ('email', 'whatsapp', 'push', 'in_app') THEN 1 ELSE 0 END AS tells_opens,
         CASE WHEN channel IN ('email', 'whatsapp', 'push', 'in_app', 'sms', 'ads') THEN 1 ELSE 0 END AS tells_clicks,
@@ -108,19 +138,23 @@ message_sums AS (
         SUM(is_late * tells_clicks) AS clickable,
         SUM(is_late * tells_clicks * is_clicked) AS clicks,
         SUM((1 - is_late) * tells_clicks) AS early_clickable,
-        SUM((1 - is_late) * tells_clicks * is_clicked) AS early_clicks
+        SUM((1 - is_late) * tells_clicks * is_clicked) AS early_clicks,
+        MAX(sent_at) AS last_at
     FROM messages
     GROUP BY customer_id
 ),
 ticket_sums AS (
-    SELECT COALESCE(a.customer_id, t.customer_id) AS customer_id, COUNT(*) AS tickets_90d
+    SELECT COALESCE(a.customer_id, t.customer_id) AS customer_id, COUNT(*) AS tickets_90d, MAX(t.opened_at) AS last_at
     FROM raw.support_tickets AS t
     LEFT JOIN accounts AS a ON a.id = t.customer_id
     WHERE t.opened_at >= :from_90d AND t.opened_at < :until
     GROUP BY COALESCE(a.customer_id, t.customer_id)
 ),
 payment_sums AS (
-    SELECT COALESCE(a.customer_id, p.customer_id) AS customer_id, COUNT(*) AS failed_payments_12m
+    SELECT
+        COALESCE(a.customer_id, p.customer_id) AS customer_id,
+        COUNT(*) AS failed_payments_12m,
+        MAX(p.occurred_at) AS last_at
     FROM raw.payment_events AS p
     LEFT JOIN accounts AS a ON a.id = p.customer_id
     WHERE p.status = 'failed' AND p.occurred_at >= :from_12m AND p.occurred_at < :until
@@ -140,6 +174,7 @@ answers AS (
     SELECT
         COALESCE(a.customer_id, s.customer_id) AS customer_id,
         s.answer,
+        s.responded_at,
         ROW_NUMBER() OVER (
             PARTITION BY COALESCE(a.customer_id, s.customer_id) ORDER BY s.responded_at DESC, s.response_id
         ) AS place
@@ -149,6 +184,21 @@ answers AS (
     WHERE s.customer_id IS NOT NULL
       AND s.responded_at < :until
       AND COALESCE(q.question = :nps_question, q.n = 1 OR q.recommends = 1)
+),
+latest AS (
+    SELECT customer_id, MAX(last_at) AS last_event_at
+    FROM (
+        SELECT customer_id, last_at FROM web_sums
+        UNION ALL
+        SELECT customer_id, last_at FROM message_sums
+        UNION ALL
+        SELECT customer_id, last_at FROM ticket_sums
+        UNION ALL
+        SELECT customer_id, last_at FROM payment_sums
+        UNION ALL
+        SELECT customer_id, responded_at FROM answers WHERE place = 1
+    ) AS entered
+    GROUP BY customer_id
 )
 SELECT
     CAST(:shop AS VARCHAR) AS shop_id,
@@ -171,7 +221,8 @@ SELECT
     END AS response_trend,
     CASE WHEN i.tickets > 0 THEN COALESCE(t.tickets_90d, 0) END AS tickets_90d,
     CASE WHEN i.payments > 0 THEN COALESCE(f.failed_payments_12m, 0) END AS failed_payments_12m,
-    a.answer AS latest_nps
+    a.answer AS latest_nps,
+    l.last_event_at
 FROM features.customer_orders AS c
 CROSS JOIN present AS i
 LEFT JOIN web_sums AS w ON w.customer_id = c.customer_id
@@ -181,3 +232,4 @@ LEFT JOIN message_sums AS m ON m.customer_id = c.customer_id
 LEFT JOIN ticket_sums AS t ON t.customer_id = c.customer_id
 LEFT JOIN payment_sums AS f ON f.customer_id = c.customer_id
 LEFT JOIN answers AS a ON a.customer_id = c.customer_id AND a.place = 1
+LEFT JOIN latest AS l ON l.customer_id = c.customer_id

@@ -96,6 +96,9 @@ SELECT
     g.segment AS cluster_segment,
     g.segment_id,
     p.name AS segment_name,
+    k.churn_probability,
+    k.risk_band,
+    k.top_factors AS churn_factors,
     h.churned,
     h.churned_since,
     d.action AS next_action,
@@ -117,6 +120,7 @@ LEFT JOIN features.customer_clv_inputs AS v ON v.customer_id = c.customer_id
 LEFT JOIN clv AS e ON e.customer_id = c.customer_id
 LEFT JOIN models.segmentation_labels AS g ON g.customer_id = c.customer_id
 LEFT JOIN models.segment_profiles AS p ON p.cluster_id = g.segment
+LEFT JOIN models.churn_risk AS k ON k.customer_id = c.customer_id
 LEFT JOIN features.churn_labels AS h ON h.customer_id = c.customer_id
 LEFT JOIN dispatch.reach AS o ON o.customer_id = c.customer_id
 LEFT JOIN dispatch.decisions AS d ON d.customer_id = c.customer_id
