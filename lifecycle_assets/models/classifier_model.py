@@ -88,7 +88,7 @@ class Classifier:
         return cls(candidate, encoding, READERS[candidate](stored), calibration)
 
     def _by_block(self, frame: pl.DataFrame, of: Callable[[pl.DataFrame, np.ndarray], Made]) -> list[Made]:
-        """`of` a block of rows and its matrix, for one block after the other; there are never many matrices at a time."""
+        """`of` a block of rows and its matrix, a block per core at a time: there are never many matrices."""
 
         def made(first: int) -> Made:
             block = frame.slice(first, BLOCK)

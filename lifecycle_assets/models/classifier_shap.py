@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-DEEPEST = 8
+DEEPEST = 6
 
 
 def trees_of(booster: Any) -> list[dict[str, list[float]]]:
