@@ -144,15 +144,21 @@ def score(candidate: str, customers: int) -> dict[str, float | None]:
             booster = model.model.booster
             booster.set_param({"nthread": 0})
             effects = booster.predict(xgboost.DMatrix(inputs), pred_contribs=True)[:, :-1]
+            np.argsort(-np.abs(effects), axis=1)[:, :3]
+            taken = time.perf_counter() - started
+            # Of a forest on the scale of its step, as the library has them.
+            ours = Xgboost.shap(model.model, inputs)
         case Catboost():
             import catboost
 
             effects = model.model.model.get_feature_importance(catboost.Pool(inputs), type="ShapValues")[:, :-1]
+            np.argsort(-np.abs(effects), axis=1)[:, :3]
+            taken = time.perf_counter() - started
+            ours = model.model.shap(inputs)
         case _:
             return {"seconds": seconds, "theirs": None}
-    np.argsort(-np.abs(effects), axis=1)[:, :3]
-    theirs = (time.perf_counter() - started) * customers / inputs.shape[0]
-    assert np.abs(effects - model.model.shap(inputs)).max() < 1e-3
+    theirs = taken * customers / inputs.shape[0]
+    assert np.abs(effects - ours).max() < 1e-3
     return {"seconds": seconds, "theirs": theirs}
 
 
