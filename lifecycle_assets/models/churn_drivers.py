@@ -1,4 +1,4 @@
-"""What drives churn, over all customers and at each stage of their lives?
+"""What drives churn, over all customers and in each segment?
 
 The mean absolute SHAP value of every feature, on the log-odds: by how much it moves the prediction of a typical customer, up
 or down. Of large shops MOST customers are looked at, drawn at random. Without a model the table is empty.
@@ -20,13 +20,13 @@ EVERYONE = "all"
 
 @table("models.churn_drivers")
 class ChurnDrivers(dy.Schema):
-    """How much every feature moves the churn probability, overall and by lifecycle stage."""
+    """How much every feature moves the churn probability, overall and by segment."""
 
     shop_id = shop_key()
     as_of = as_of_column()
-    stage = key("Stage of features.lifecycle_stage; `all` for all customers, `none` for those without a purchase.")
+    segment = key("Segment of models.segmentation_labels; `all` for all customers, `none` for those in no segment.")
     feature = key("The feature: a column of features.customer_orders, features.customer_behaviour or of subscriptions.")
-    rank = count("1 moves most within the stage.", "rank", minimum=1)
+    rank = count("1 moves most within the segment.", "rank", minimum=1)
     mean_abs_shap = number("Mean absolute SHAP value.", "log-odds", minimum=0)
     share_of_all = share("Of the sum over all features.", nullable=True)
     customers = count("Customers looked at.", "customers", minimum=1)
@@ -36,13 +36,13 @@ class ChurnDrivers(dy.Schema):
 def churn_drivers(
     tonight: Snapshot,
     churn_risk: pl.LazyFrame,
-    lifecycle_stage: pl.LazyFrame,
+    segmentation_labels: pl.LazyFrame,
     champion: Champion,
     settings: Churn,
     timezone: str,
     rng: np.random.Generator,
 ) -> pl.DataFrame:
-    """Rows of the customers of `churn_risk`, ordered by stage and rank."""
+    """Rows of the customers of `churn_risk`, ordered by segment and rank."""
     scored = churn_risk.select("shop_id", "as_of", "customer_id").sort("customer_id").collect()
     model = champion.model
     if model is None or scored.is_empty():
@@ -50,31 +50,32 @@ def churn_drivers(
     if scored.height > MOST:
         scored = scored[np.sort(rng.choice(scored.height, MOST, replace=False))]
     rows = (
-        scored.join(lifecycle_stage.select("customer_id", "stage").collect(), on="customer_id", how="left")
-        .with_columns(pl.col("stage").fill_null("none"))
+        scored.join(segmentation_labels.select("customer_id", "segment").collect(), on="customer_id", how="left")
+        # 0 is in no segment.
+        .with_columns(pl.col("segment").replace(0, None).cast(pl.String).fill_null("none"))
         .join(features_at(tonight, settings, timezone)[0], on="customer_id", how="left")
-        .sort("stage", "customer_id")
+        .sort("segment", "customer_id")
     )
-    by_stage = pl.concat(
-        model.importance(part).with_columns(pl.lit(stage).alias("stage"), pl.lit(part.height).alias("customers"))
-        for (stage,), part in rows.group_by("stage", maintain_order=True)
+    by_segment = pl.concat(
+        model.importance(part).with_columns(pl.lit(segment).alias("segment"), pl.lit(part.height).alias("customers"))
+        for (segment,), part in rows.group_by("segment", maintain_order=True)
     )
     whole = pl.col("mean_abs_shap") * pl.col("customers")
-    overall = by_stage.group_by("feature", maintain_order=True).agg(
+    overall = by_segment.group_by("feature", maintain_order=True).agg(
         (whole.sum() / pl.col("customers").sum()).alias("mean_abs_shap"),
-        pl.lit(EVERYONE).alias("stage"),
+        pl.lit(EVERYONE).alias("segment"),
         pl.col("customers").sum(),
     )
     size = pl.col("mean_abs_shap")
-    total = size.sum().over("stage")
+    total = size.sum().over("segment")
     return ChurnDrivers.conform(
-        pl.concat([overall.select(by_stage.columns), by_stage])
+        pl.concat([overall.select(by_segment.columns), by_segment])
         .lazy()
-        .sort("stage", "mean_abs_shap", "feature", descending=[False, True, False])
+        .sort("segment", "mean_abs_shap", "feature", descending=[False, True, False])
         .with_columns(
             pl.lit(scored["shop_id"][0]).alias("shop_id"),
             pl.lit(scored["as_of"][0]).alias("as_of"),
-            pl.int_range(1, pl.len() + 1).over("stage").alias("rank"),
+            pl.int_range(1, pl.len() + 1).over("segment").alias("rank"),
             pl.when(total > 0).then(size / total).alias("share_of_all"),
             pl.lit(champion.note or None, dtype=pl.String).alias("note"),
         )

@@ -134,12 +134,16 @@ def test_the_training_set_is_clean_and_complete(business: str) -> None:
 @pytest.mark.slow
 def test_the_drivers_are_those_of_the_made_world() -> None:
     made = night("saas")
-    stages = pl.LazyFrame(schema={"customer_id": pl.String, "stage": pl.String})
+    # Two segments by turns, and every third customer in none.
+    segments = made.risk.select("customer_id", segment=pl.int_range(pl.len(), dtype=pl.Int64) % 3).lazy()
     drivers = churn_drivers(
-        made.tonight, made.risk.lazy(), stages, champion(made.trained), made.churn, ZONE, np.random.default_rng(0)
+        made.tonight, made.risk.lazy(), segments, champion(made.trained), made.churn, ZONE, np.random.default_rng(0)
     )
     ChurnDrivers.require(drivers)
-    top = drivers.filter(stage="all").sort("rank")
+    counts = drivers.filter(rank=1).select("segment", "customers").rows()
+    assert [name for name, _ in counts] == ["1", "2", "all", "none"]
+    assert dict(counts)["all"] == made.risk.height == sum(n for name, n in counts if name != "all")
+    top = drivers.filter(segment="all").sort("rank")
     assert top["feature"][0] == "plan"
     assert "subscription_age_days" in top["feature"][:3].to_list() or "plan_age_days" in top["feature"][:3].to_list()
     assert top["share_of_all"].sum() == pytest.approx(1)
@@ -260,8 +264,8 @@ def test_too_few_of_a_class_gives_no_probability_and_says_why() -> None:
     assert told["churn_probability"].null_count() == told["top_factors"].null_count() == told.height
     assert set(told["risk_band"]) == {"Low"}
     assert told["note"].is_not_null().all()
-    stages = pl.LazyFrame(schema={"customer_id": pl.String, "stage": pl.String})
-    drivers = churn_drivers(tonight, told.lazy(), stages, none, world.settings.churn, ZONE, np.random.default_rng(0))
+    segments = pl.LazyFrame(schema={"customer_id": pl.String, "segment": pl.Int64})
+    drivers = churn_drivers(tonight, told.lazy(), segments, none, world.settings.churn, ZONE, np.random.default_rng(0))
     assert drivers.is_empty()
 
 

@@ -9,7 +9,6 @@ from lifecycle_assets.features.customer_orders import CustomerOrders
 from lifecycle_assets.features.identity import IdentityMap, resolved
 from lifecycle_assets.features.orders import Orders
 from lifecycle_assets.features.snapshot import Snapshot
-from lifecycle_assets.features.stage import LifecycleStage
 from lifecycle_assets.hashing import generator
 from lifecycle_assets.inputs.contracts import Subscriptions
 from lifecycle_assets.models import churn_drivers as drivers_of_churn
@@ -24,6 +23,7 @@ from lifecycle_assets.models.classifier import Trained
 from lifecycle_assets.models.clv_forecast import ClvForecast
 from lifecycle_assets.models.propensity import drawn
 from lifecycle_assets.models.score_training import learnt, snapshot_days
+from lifecycle_assets.models.segmentation_labels import SegmentationLabels
 from lifecycle_assets.night import Night, night_of
 from lifecycle_assets.wiring import reads, table_asset
 
@@ -94,7 +94,13 @@ def churn_risk(
 @dg.asset(
     **table_asset(ChurnDrivers, "xgboost", resources=(STORE,)),
     ins=reads(
-        CustomerOrders, CustomerBehaviour, Subscriptions, IdentityMap, LifecycleStage, ChurnRiskEvaluation, ChurnRisk
+        CustomerOrders,
+        CustomerBehaviour,
+        Subscriptions,
+        IdentityMap,
+        SegmentationLabels,
+        ChurnRiskEvaluation,
+        ChurnRisk,
     ),
 )
 def churn_drivers(
@@ -103,7 +109,7 @@ def churn_drivers(
     customer_behaviour: pl.LazyFrame,
     subscriptions: pl.LazyFrame,
     identity_map: pl.LazyFrame,
-    lifecycle_stage: pl.LazyFrame,
+    segmentation_labels: pl.LazyFrame,
     churn_risk_evaluation: pl.LazyFrame,
     churn_risk: pl.LazyFrame,
 ) -> pl.DataFrame:
@@ -111,7 +117,7 @@ def churn_drivers(
     return drivers_of_churn.churn_drivers(
         _tonight(night, customer_orders, customer_behaviour, resolved(subscriptions, identity_map)),
         churn_risk,
-        lifecycle_stage,
+        segmentation_labels,
         in_force(context, MODEL, churn_risk_evaluation),
         night.settings.customer.churn,
         night.settings.timezone,
