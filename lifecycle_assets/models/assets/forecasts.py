@@ -137,10 +137,11 @@ def forecast_alerts(
     costs: pl.LazyFrame,
 ) -> pl.DataFrame:
     night = night_of(context)
-    lines = resolved(order_lines, identity_map)
     first_day = night.as_of - dt.timedelta(days=alerts.DAYS - 1)
     past = context.resources.lake.scan_before(ForecastDaily, night.shop, first_day)
-    series = _series(lines, segmentation_labels, costs, night)
+    lines = resolved(order_lines, identity_map)
+    # Without a night to be held to account the orders need not be read.
+    series = [] if past is None else _series(lines, segmentation_labels, costs, night)
     return alerts.forecast_alerts(series, past, shop=night.shop, as_of=night.as_of)
 
 
