@@ -24,7 +24,7 @@ dev: $(READY)
 
 test: $(READY) lint
 	@echo "== testing"
-	@$(BIN)/python -m pytest -n auto --dist loadfile
+	@$(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder
 
 lint: $(READY)
 	@echo "== checking style, types and architecture"

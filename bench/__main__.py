@@ -22,7 +22,11 @@ SECTIONS = (
     "forecast",
     "uplift",
     "classifiers",
+    "posteriors",
+    "recovery",
     "decisions",
+    "arms",
+    "routing",
     "job",
 )
 RESULTS = Path(__file__).parent / "RESULTS.md"

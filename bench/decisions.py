@@ -1,7 +1,8 @@
 """Tonight's decisions for every customer, their messages and the batch: set by set, and the naive way row by row.
 
-Both decide the same generated customers under the shipped configuration; the naive one only a sample of them, in which
-every reason and every subject line must agree. Its time for all customers is its time per customer times their number.
+Both decide the same generated customers with two programmes; the naive one only a sample of them, in which every reason and
+every subject line must agree. Its time for all customers is its time per customer times their number. How long the decisions
+take where a hundred messages compete for each customer is in bench/arms.py.
 """
 
 import datetime as dt
@@ -38,6 +39,7 @@ from lifecycle_assets.features.rfm import CustomerRfm
 from lifecycle_assets.features.stage import LifecycleStage
 from lifecycle_assets.inputs import contracts as raw
 from lifecycle_assets.settings import Shop, parse
+from lifecycle_assets.settings.shipped import PROGRAMMES
 from resources.delivery import Delivery
 from resources.warehouse.lake import Lake
 
@@ -45,6 +47,19 @@ TITLE = "Decisions, messages and the batch"
 AS_OF = dt.date(2025, 3, 1)
 SAMPLE = 20_000
 SHOP_ID = "bench"
+# Both programmes as the naive way has them: one mail each, and nothing left to chance.
+ROUTING = """
+routing:
+  exploration: {share: 0}
+  programmes:
+    winback:
+      when: {all: [{field: stage, op: ==, value: lapsed}, {field: recency_days, op: between, value: [90, 365]}]}
+      steps: [{channels: [email], offers: [winback_10], response_rate: 0.02}]
+    welcome:
+      when: {field: stage, op: ==, value: new}
+      cooldown_purchase_days: 1
+      steps: [{channels: [email], offers: [welcome_hello], response_rate: 0.05}]
+""" + "".join(f"    {name}: {{enabled: false}}\n" for name in PROGRAMMES if name not in ("winback", "welcome"))
 SHOP = "name: Bench\ntimezone: Europe/Madrid\ncurrency: EUR\ncountry: ES\ninput: /nowhere\ndispatch: {landing_url: 'https://shop.example/'}"
 TABLES: dict[str, Contract] = {
     contract.table: contract
@@ -165,20 +180,36 @@ def generate(folder: Path, customers: int) -> None:
         frame.select(pl.lit(SHOP_ID).alias("shop_id"), night, *columns).write_parquet(folder / f"{name}.parquet")
 
 
+def given_in(folder: Path) -> dict[str, pl.LazyFrame]:
+    """The generated tables by name."""
+    return {name: pl.scan_parquet(folder / f"{name}.parquet") for name in TABLES}
+
+
+def contacts_of(given: dict[str, pl.LazyFrame]) -> Contacts:
+    names = ("customers", "consents", "suppressions", "erasure_requests", "engagement")
+    empty = raw.Identities.empty().lazy(), IdentityMap.empty().lazy()
+    return Contacts(*(given[name] for name in names), *empty)
+
+
+def sources_of(given: dict[str, pl.LazyFrame], sent: pl.LazyFrame) -> Sources:
+    return Sources(
+        given["customer_features"],
+        given["lifecycle_stage"],
+        given["customer_rfm"],
+        given["customer_loyalty"],
+        contacts_of(given),
+        given["support_tickets"],
+        given["assignments"],
+        sent,
+    )
+
+
 def ours(folder: str) -> dict[str, Any]:
     """The night as the assets run it, from Parquet to tables, files and ledger."""
     work = Path(folder)
-    shop = parse(Shop, SHOP, "bench")
-    given = {name: pl.scan_parquet(work / f"{name}.parquet") for name in TABLES}
-    contacts = Contacts(
-        given["customers"],
-        given["consents"],
-        given["suppressions"],
-        given["erasure_requests"],
-        given["engagement"],
-        raw.Identities.empty().lazy(),
-        IdentityMap.empty().lazy(),
-    )
+    shop = parse(Shop, f"{SHOP}\n{ROUTING}", "bench")
+    given = given_in(work)
+    contacts = contacts_of(given)
     home = work / f"home-{time.time_ns()}"
     lake = Lake(home / "warehouse", [Decisions, Messages, Batches, Ledger])
     seconds: dict[str, float] = {}
@@ -190,17 +221,7 @@ def ours(folder: str) -> dict[str, Any]:
         started = time.perf_counter()
 
     sent = ledgers.sent(given["ledger"], [])
-    sources = Sources(
-        given["customer_features"],
-        given["lifecycle_stage"],
-        given["customer_rfm"],
-        given["customer_loyalty"],
-        contacts,
-        given["support_tickets"],
-        given["assignments"],
-        sent,
-    )
-    people = profiles(sources, as_of=AS_OF, shop=shop)
+    people = profiles(sources_of(given, sent), as_of=AS_OF, shop=shop)
     done("profiles")
     decided = decide(people, shop_id=SHOP_ID, as_of=AS_OF, shop=shop, used=ledgers.offers_used(sent, AS_OF))
     del people

@@ -99,6 +99,7 @@ def _chunk(rng: np.random.Generator, orders: np.ndarray, n_orders: int, n_custom
         pl.lit("EUR").alias("currency"),
         *(pl.lit(None, pl.String).alias(name) for name in ("line_id", "coupon_code", "message_id")),
         pl.lit(None, pl.Float64).alias("unit_cost"),
+        pl.lit(None, pl.Datetime("us", "UTC")).alias("shipped_at"),
     )
 
 

@@ -63,11 +63,12 @@ def init(
 ) -> None:
     """Write a commented configuration for a shop, its mapping guessed from the input, and show it for correction."""
     with _work(home) as place:
-        from lifecycle_assets.operations import init_shop
+        from lifecycle_assets.operations import command, init_shop
 
         text, path = init_shop(place, shop, source, timezone, currency, country, force)
         typer.echo(text)
-        _say(f"Written to {path}. Correct it there, then: lifecycle check --shop {shop}; lifecycle run --shop {shop}")
+        then = [command(place.root, f"{name} --shop {shop}") for name in ("check", "run")]
+        _say(f"Written to {path}. Correct it there, then: {'; '.join(then)}")
 
 
 @app.command()
@@ -128,6 +129,21 @@ def query(
             frame.write_parquet(sys.stdout.buffer)
         else:
             _table(frame)
+
+
+@app.command()
+def explain(
+    customer: Annotated[str, typer.Argument(help="customer_id, of any of the customer's accounts.")],
+    shop: ShopOption,
+    offer: Annotated[str | None, typer.Option(help="Also: why not this offer?")] = None,
+    home: HomeOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Tell in plain words why a customer got what the last night decided, or nothing."""
+    with _work(home) as place:
+        from lifecycle_assets.operations import explain_decision
+
+        _result(explain_decision(place, shop, customer, offer), as_json)
 
 
 @app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})

@@ -82,8 +82,7 @@ class Contract:
         Raises ContractError naming the columns that are missing; columns beyond the contract are dropped.
         """
         have = frame.collect_schema()
-        missing = [name for name in self.columns if name not in have]
-        if missing:
+        if missing := self.missing(frame):
             raise ContractError(
                 f"{self.name}: column(s) {', '.join(missing)} missing; got {', '.join(have) or 'no columns'}. "
                 "Every column of the contract must be present, null where unknown."
@@ -92,6 +91,11 @@ class Contract:
             pl.col(name) if have[name] == dtype else pl.col(name).cast(dtype)
             for name, dtype in self.polars_schema.items()
         )
+
+    def missing(self, frame: pl.LazyFrame) -> list[str]:
+        """The contract's columns that the frame does not have."""
+        have = frame.collect_schema()
+        return [name for name in self.columns if name not in have]
 
     def violations(self, frame: pl.DataFrame) -> dict[str, int]:
         """Rule -> number of rows that break it, e.g. `{"rfm_total|min": 3}`; empty when the table is right."""

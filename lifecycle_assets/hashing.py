@@ -41,3 +41,10 @@ def generator(shop: str, table: str, seed: int) -> np.random.Generator:
     """The random numbers of one table of one shop: the same in every run, other ones for every other table."""
     digest = hashlib.sha256(SEPARATOR.join((shop, table, str(seed))).encode()).digest()
     return np.random.default_rng(int.from_bytes(digest[:16], "big"))
+
+
+def random_keys(ids: pl.Series, shop: str, table: str, seed: int) -> np.ndarray:
+    """A key (uint64) for each id, which its own random numbers of one table of one shop begin from; see random_kernel."""
+    hashed = digests(ids.to_frame(), [ids.name], SEPARATOR.join((shop, table, str(seed))))
+    # Fifteen hexadecimal digits are what a signed 64-bit number holds.
+    return hashed.str.slice(0, 15).str.to_integer(base=16).cast(pl.UInt64).to_numpy()

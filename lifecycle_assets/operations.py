@@ -3,6 +3,7 @@
 import datetime as dt
 import os
 import re
+import shlex
 import shutil
 import sys
 import tempfile
@@ -15,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import dagster as dg
+import duckdb
 import polars as pl
 from pydantic import ValidationError
 
@@ -22,10 +24,19 @@ from lifecycle_assets import contracts, definitions
 from lifecycle_assets.automation import AS_OF_TAG, NIGHTLY, SET_TAG
 from lifecycle_assets.contracts import Contract
 from lifecycle_assets.definitions import Home
+from lifecycle_assets.dispatch import gathering
+from lifecycle_assets.dispatch import ledger as ledgers
+from lifecycle_assets.dispatch.decisions import Decisions
+from lifecycle_assets.dispatch.explain import Explanation, explain
+from lifecycle_assets.dispatch.ledger import Ledger
+from lifecycle_assets.dispatch.left_out import left_out
+from lifecycle_assets.dispatch.release import recovered_batches
 from lifecycle_assets.errors import LifecycleError, SettingsError
+from lifecycle_assets.features.identity import resolved
 from lifecycle_assets.inputs import check, guess, ingest
 from lifecycle_assets.night import Night
 from lifecycle_assets.settings import as_of_default
+from lifecycle_assets.settings.base import nearest
 from lifecycle_assets.simulator.world import ZONES, World
 from lifecycle_assets.wiring import SHOP_PARTITIONS
 
@@ -55,6 +66,13 @@ def default_home() -> Home:
     return Home.default()
 
 
+def command(home: Path, arguments: str) -> str:
+    """A command as it is to be typed; it names the home unless that is `./home`, for another shell may not know it."""
+    program = "lifecycle" if shutil.which("lifecycle") else str(Path(sys.executable).with_name("lifecycle"))
+    there = "" if home == Path("home").resolve() else f" --home {shlex.quote(str(home))}"
+    return f"{program} {arguments}{there}"
+
+
 @dataclass(frozen=True)
 class NightResult:
     """How a run ended."""
@@ -77,6 +95,7 @@ class Summary:
     batches: list[dict[str, Any]]
     reports: list[str]
     warehouse: str
+    home: Path
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)
@@ -102,10 +121,10 @@ class Summary:
             for b in self.batches
         ]
         lines += [f"  report   {path}" for path in self.reports]
-        program = "lifecycle" if shutil.which("lifecycle") else str(Path(sys.executable).with_name("lifecycle"))
-        lines += ["", f'  SQL      {program} query "SHOW ALL TABLES"']
+        show = 'query "SHOW ALL TABLES"'
+        lines += ["", f"  SQL      {command(self.home, show)}"]
         lines += [f"           or any DuckDB client, read-only, on {self.warehouse}"]
-        lines += [f"  UI       {program} dev"]
+        lines += [f"  UI       {command(self.home, 'dev')}"]
         return "\n".join(lines)
 
 
@@ -183,7 +202,8 @@ def _selected(defs: dg.Definitions, select: str | None) -> list[dg.AssetKey] | N
     # `+features/customer_rfm` and `+features.customer_rfm` are short for `+key:"features/customer_rfm"`.
     spelled = re.sub(r'(?<![\w:"/])([a-z_]+)[/.]([a-z_]+)(?![\w"/])', r'key:"\1/\2"', select)
     try:
-        keys = dg.AssetSelection.from_string(spelled).resolve(graph)
+        # Tables that one computation makes are made together.
+        keys = dg.AssetSelection.from_string(spelled).required_multi_asset_neighbors().resolve(graph)
     except Exception as error:
         raise LifecycleError(f"--select {select}: not a Dagster asset selection: {error}") from error
     if not keys:
@@ -227,7 +247,7 @@ def summary(home: Home, shop: str, night: NightResult) -> Summary:
     ]
     told = any(name.startswith("reports.") for name in night.assets)
     reports = [row["path"] for row in list_reports(home, shop).rows if told and row["as_of"] == str(night.as_of)]
-    return Summary(shop, night, tables, batches, reports, str(home.warehouse / "lifecycle.duckdb"))
+    return Summary(shop, night, tables, batches, reports, str(home.warehouse / "lifecycle.duckdb"), home.root)
 
 
 def query(home: Home, sql: str) -> pl.DataFrame:
@@ -292,6 +312,7 @@ class Simulated:
     last_day: dt.date
     customers: int
     input: str
+    home: Path
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)
@@ -299,8 +320,8 @@ class Simulated:
     def as_text(self) -> str:
         return (
             f"{self.shop}: {self.customers:,} customers, lived through to {self.last_day}; its input is {self.input}\n"
-            f"  a night  lifecycle run --shop {self.shop}\n"
-            f"  go on    lifecycle simulate --shop {self.shop} --night"
+            f"  a night  {command(self.home, f'run --shop {self.shop}')}\n"
+            f"  go on    {command(self.home, f'simulate --shop {self.shop} --night')}"
         )
 
 
@@ -324,7 +345,7 @@ def simulate_night(home: Home, shop: str, progress: Callable[[str], None]) -> Si
     """Live through the next day with what was dispatched for it."""
     simulation = definitions.simulation(home, shop)
     day = simulation.last_day() + dt.timedelta(days=1)
-    simulation.go_on(_dispatched(home, shop, day), progress)
+    simulation.go_on(dispatched(home, shop, day), progress)
     path = home.shop_file(shop)
     path.write_text(re.sub(r"(?m)^as_of: .*$", f"as_of: {day}", path.read_text("utf-8")), "utf-8")
     return _simulated(home, shop)
@@ -332,10 +353,10 @@ def simulate_night(home: Home, shop: str, progress: Callable[[str], None]) -> Si
 
 def _simulated(home: Home, shop: str) -> Simulated:
     simulation = definitions.simulation(home, shop)
-    return Simulated(shop, simulation.last_day(), simulation.world().customers, str(simulation.input))
+    return Simulated(shop, simulation.last_day(), simulation.world().customers, str(simulation.input), home.root)
 
 
-def _dispatched(home: Home, shop: str, day: dt.date) -> pl.DataFrame:
+def dispatched(home: Home, shop: str, day: dt.date) -> pl.DataFrame:
     """The messages that went out for that local day, as the simulator takes them."""
     lake = definitions.build_resources(home)["lake"]
     messages, decisions, ledger = (
@@ -370,7 +391,8 @@ def _dispatched(home: Home, shop: str, day: dt.date) -> pl.DataFrame:
 def check_shops(home: Home, shops: Sequence[str]) -> Listing:
     """Every problem of the shops' configurations and inputs."""
     if not shops:
-        raise SettingsError(f"no shops in {home.root}: make one with lifecycle init --shop S --input FOLDER")
+        make = command(home.root, "init --shop S --input FOLDER")
+        raise SettingsError(f"no shops in {home.root}: make one with {make}")
     rows: list[dict[str, Any]] = []
     for shop in shops:
         try:
@@ -386,6 +408,7 @@ def check_shops(home: Home, shops: Sequence[str]) -> Listing:
                 night, definitions.build_resources(home)["sources"].open, _raw_tables(), Path(folder)
             )
         rows += [{"level": p.level, "shop": shop, "table": p.table, "problem": p.text} for p in found]
+        rows += [{"level": "info", "shop": shop, "table": "routing", "problem": text} for text in left_out(settings)]
     return Listing(rows, nothing="no problems found", ok=not any(row["level"] == "error" for row in rows))
 
 
@@ -419,6 +442,42 @@ def rollback_model(home: Home, shop: str, model: str) -> str:
     return (
         f"{shop}: {model} is version {now.version} again, trained on {now.trained_as_of}; the next run scores with it"
     )
+
+
+def explain_decision(home: Home, shop: str, customer: str, offer: str | None) -> Explanation:
+    """Why the shop's last night decided so about a customer, and why not for an offer. The customer may be named by any of
+    their accounts; raises LifecycleError where customer or offer is unknown."""
+    settings = home.shop(shop)
+    offers = settings.routing.offers
+    if offer is not None and offer not in offers:
+        raise LifecycleError(f"{shop}: no offer '{offer}'{nearest(offer, offers)}")
+    resources = definitions.build_resources(home)
+    lake = resources["lake"]
+    decisions = lake.scan(Decisions, shop)
+    tables = {contract.table: lake.scan(contract, shop) for contract in gathering.READS}
+    asked = resolved(pl.LazyFrame({"customer_id": [customer]}), tables["identity_map"])
+    found = decisions.join(asked, on="customer_id", how="semi").collect()
+    if found.is_empty():
+        near = ", ".join(_nearest_customers(customer, decisions))
+        raise LifecycleError(f"{shop}: no decision about a customer '{customer}'" + (f"; near: {near}" if near else ""))
+    lines = lake.scan(Ledger, shop)
+    sent = ledgers.sent(lines, recovered_batches(lines, shop, resources["delivery"]))
+    decision = found.row(0, named=True)
+    used = ledgers.offers_used(sent, decision["as_of"])
+    return explain(decision, gathering.sources(tables, sent), gathering.knowledge(tables), used, settings, offer)
+
+
+def _nearest_customers(customer: str, decisions: pl.LazyFrame) -> list[str]:
+    known = decisions.select("customer_id").collect()
+    with duckdb.connect(":memory:") as connection:
+        connection.register("known", known.to_arrow())
+        # Near: at least 0.6 of the longer name's letters stay.
+        nearest_first = """
+            SELECT customer_id FROM known
+            WHERE levenshtein(customer_id, $asked) <= 0.4 * greatest(length(customer_id), length($asked))
+            ORDER BY levenshtein(customer_id, $asked), customer_id LIMIT 3
+        """
+        return [name for (name,) in connection.execute(nearest_first, {"asked": customer}).fetchall()]
 
 
 def _raw_tables() -> list[Contract]:

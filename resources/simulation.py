@@ -50,7 +50,6 @@ class Simulation:
                 made._write(past(world, first, last), f"past-{number:04d}", world.days - 1, number)
                 progress(f"{last:,} of {world.customers:,} customers, {world.days} days each")
             made._write_shop(world, range(world.days), "past")
-            _put(made.input / "products" / "past.parquet", products(world))
             described = {**asdict(world), "start": world.start.isoformat()}
             (unfinished / "world.json").write_text(json.dumps(described, indent=1), "utf-8")
             fsync(unfinished / "world.json")
@@ -73,14 +72,16 @@ class Simulation:
         """The last day that was lived through."""
         return self.world().date(self._last())
 
+    def state(self, block: int) -> State:
+        """The block's state after the last day that was lived through."""
+        with np.load(self._state(self._last()) / f"{block:04d}.npz", allow_pickle=False) as stored:
+            return State.of(stored)
+
     def go_on(self, messages: pl.DataFrame, progress: Callable[[str], None]) -> dt.date:
         """Live through the next day with these messages (see simulation.night), add it to the input and return its date."""
-        world, last = self.world(), self._last()
-        day = last + 1
+        world, day = self.world(), self._last() + 1
         for number, (first, end) in enumerate(blocks(world)):
-            with np.load(self._state(last) / f"{number:04d}.npz", allow_pickle=False) as stored:
-                state = State.of(stored)
-            lived = night(world, first, end, state, day, messages)
+            lived = night(world, first, end, self.state(number), day, messages)
             self._write(lived, f"night-{world.date(day)}-{number:04d}", day, number, unfinished=True)
             progress(f"{world.date(day)}: {end:,} of {world.customers:,} customers")
         self._write_shop(world, range(day, day + 1), f"night-{world.date(day)}")
@@ -97,6 +98,7 @@ class Simulation:
     def _write_shop(self, world: World, days: range, part: str) -> None:
         _put(self.input / "price_history" / f"{part}.parquet", service.price_history(world, days))
         _put(self.input / "costs" / f"{part}.parquet", service.costs(world, days))
+        _put(self.input / "products" / "products.parquet", products(world, days[-1]))
 
     def _write(self, lived: Block, part: str, day: int, number: int, unfinished: bool = False) -> None:
         for table, frame in lived.tables.items():

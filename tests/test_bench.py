@@ -15,6 +15,8 @@ import pytest
         ("cross_sell", "pairs equal"),
         ("prices", "coefficients equal"),
         ("decisions", "equal"),
+        ("arms", "equal"),
+        ("recovery", "intervals that hold the truth"),
     ],
 )
 def test_a_benchmark_compares_like_with_like(tmp_path: Path, name: str, agreement: str) -> None:

@@ -7,6 +7,7 @@ import pytest
 
 from lifecycle_assets.errors import SettingsError
 from lifecycle_assets.settings import Deployment, Shop, as_of_default, parse
+from lifecycle_assets.settings.base import nearest
 from resources.home import Home
 
 FIVE_LINES = "name: A shop\ntimezone: Pacific/Auckland\ncurrency: NZD\ncountry: NZ\ninput: data\n"
@@ -52,6 +53,56 @@ def test_yesterday_is_the_shops_own() -> None:
     assert as_of_default(shop, now) == dt.date(2024, 6, 1)
     fixed = parse(Shop, FIVE_LINES + "as_of: 2011-12-09\n", "a.yaml")
     assert as_of_default(fixed, now) == dt.date(2011, 12, 9)
+
+
+def test_what_is_wrong_with_a_part_is_told_once_and_where_it_was_written() -> None:
+    text = FIVE_LINES + (
+        "routing: {programmes: {winback: {when: {all: [{field: stage, op: is, value: lapsed}, "
+        "{not: {field: stage, op: ==, value: {a: b}, valeu: 1}}]}, "
+        "steps: [{channels: [emial], offers: [winback_10], response_rate: 0.1}]}}}"
+    )
+    with pytest.raises(SettingsError) as caught:
+        parse(Shop, text, "a.yaml")
+    head, *lines = str(caught.value).splitlines()
+    assert head == "a.yaml: 4 problem(s)"
+    assert [line.split(": ")[0].strip() for line in lines] == [
+        "routing.programmes.winback.when.all.0.op",
+        "routing.programmes.winback.when.all.1.not.value",
+        "routing.programmes.winback.when.all.1.not.valeu",
+        "routing.programmes.winback.steps.0.channels.0",
+    ]
+    assert "did you mean value?" in lines[2]
+
+
+@pytest.mark.parametrize(
+    ("name", "known", "told"),
+    [
+        ("winbak", ["welcome", "winback"], "; did you mean winback?"),
+        ("zzz", ["welcome", "winback"], "; there are: welcome, winback"),
+        ("zzz", [f"offer_{i}" for i in range(11)], ""),
+        ("zzz", [], ""),
+    ],
+)
+def test_a_name_is_near_when_it_is_alike(name: str, known: list[str], told: str) -> None:
+    assert nearest(name, known) == told
+
+
+@pytest.mark.parametrize(
+    ("key", "told"),
+    [
+        ("winbakc.email.en", "no offer has the content_type 'winbakc'; did you mean winback?"),
+        ("winback.emial.en", "no channel 'emial'; did you mean email?"),
+        ("winback.email.english", "'english' is no language of two letters, e.g. en"),
+        ("winback.email", "expected content_type.channel.language"),
+    ],
+)
+def test_a_template_for_no_message_is_an_error(key: str, told: str) -> None:
+    own = "dispatch: {templates: {winback.email.pt: {text: x}, %s: {text: x}}}"
+    with pytest.raises(SettingsError) as caught:
+        parse(Shop, FIVE_LINES + own % key, "a.yaml")
+    assert "1 problem(s)" in str(caught.value)
+    assert f"dispatch.templates.{key}: {told}" in str(caught.value)
+    assert parse(Shop, FIVE_LINES + own % "welcome.sms.fr", "a.yaml").dispatch.templates.keys() >= {"welcome.sms.fr"}
 
 
 def test_a_home_names_the_shops_it_has(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from lifecycle_assets.contracts import Contract
 from lifecycle_assets.dispatch import assignments as arms
 from lifecycle_assets.dispatch import batches as batching
 from lifecycle_assets.dispatch import decisions as deciding
+from lifecycle_assets.dispatch import gathering
 from lifecycle_assets.dispatch import ledger as ledgers
 from lifecycle_assets.dispatch import messages as writing
 from lifecycle_assets.dispatch import reach as reaching
@@ -20,13 +21,13 @@ from lifecycle_assets.dispatch.ledger import Ledger
 from lifecycle_assets.dispatch.messages import Messages
 from lifecycle_assets.dispatch.offers import channels_in_use
 from lifecycle_assets.dispatch.people import people
-from lifecycle_assets.dispatch.profile import Sources, profiles
+from lifecycle_assets.dispatch.profile import profiles
 from lifecycle_assets.dispatch.reach import Reach
 from lifecycle_assets.dispatch.release import Facts, recovered_batches, release
+from lifecycle_assets.dispatch.triggers import Happenings, Triggers
+from lifecycle_assets.dispatch.triggers import triggers as events
 from lifecycle_assets.features.customer import CustomerFeatures
 from lifecycle_assets.features.identity import IdentityMap, resolved
-from lifecycle_assets.features.loyalty import CustomerLoyalty
-from lifecycle_assets.features.rfm import CustomerRfm
 from lifecycle_assets.features.stage import LifecycleStage
 from lifecycle_assets.inputs.contracts import (
     Consents,
@@ -34,8 +35,10 @@ from lifecycle_assets.inputs.contracts import (
     Engagement,
     ErasureRequests,
     Identities,
-    SupportTickets,
+    OrderLines,
+    PriceHistory,
     Suppressions,
+    WebEvents,
 )
 from lifecycle_assets.markdown import markdown
 from lifecycle_assets.night import Night, night_of
@@ -78,59 +81,41 @@ def reach(
 
 
 @dg.asset(
-    **table_asset(Decisions, "polars", resources=MEMORY),
-    ins=reads(
-        CustomerFeatures,
-        LifecycleStage,
-        CustomerRfm,
-        CustomerLoyalty,
-        Assignments,
-        Customers,
-        Consents,
-        Suppressions,
-        ErasureRequests,
-        Engagement,
-        Identities,
-        SupportTickets,
-        IdentityMap,
-    ),
+    **table_asset(Triggers, "polars"),
+    ins=reads(WebEvents, OrderLines, PriceHistory, Customers, LifecycleStage, IdentityMap),
 )
-def decisions(
+def triggers(
     context: dg.AssetExecutionContext,
-    customer_features: pl.LazyFrame,
-    lifecycle_stage: pl.LazyFrame,
-    customer_rfm: pl.LazyFrame,
-    customer_loyalty: pl.LazyFrame,
-    assignments: pl.LazyFrame,
+    web_events: pl.LazyFrame,
+    order_lines: pl.LazyFrame,
+    price_history: pl.LazyFrame,
     customers: pl.LazyFrame,
-    consents: pl.LazyFrame,
-    suppressions: pl.LazyFrame,
-    erasure_requests: pl.LazyFrame,
-    engagement: pl.LazyFrame,
-    identities: pl.LazyFrame,
-    support_tickets: pl.LazyFrame,
+    lifecycle_stage: pl.LazyFrame,
     identity_map: pl.LazyFrame,
 ) -> pl.DataFrame:
     night = night_of(context)
+    happenings = Happenings(web_events, order_lines, price_history, customers, lifecycle_stage, identity_map)
+    found = events(happenings, shop_id=night.shop, as_of=night.as_of, timezone=night.settings.timezone)
+    counts = found.group_by("trigger").len("customers").sort("trigger")
+    context.add_output_metadata({"events": dg.MetadataValue.md(markdown(counts))})
+    return found
+
+
+@dg.asset(
+    **table_asset(Decisions, "polars", resources=MEMORY),
+    ins=reads(*gathering.READS),
+)
+def decisions(context: dg.AssetExecutionContext, **tables: pl.LazyFrame) -> pl.DataFrame:
+    night = night_of(context)
     sent = _sent(context, night)
-    contacts = Contacts(customers, consents, suppressions, erasure_requests, engagement, identities, identity_map)
-    sources = Sources(
-        customer_features,
-        lifecycle_stage,
-        customer_rfm,
-        customer_loyalty,
-        contacts,
-        support_tickets,
-        assignments,
-        sent,
-    )
     released = _released(context, night, sent)
     decided = deciding.decide(
-        profiles(sources, as_of=night.as_of, shop=night.settings),
+        profiles(gathering.sources(tables, sent), as_of=night.as_of, shop=night.settings),
         shop_id=night.shop,
         as_of=night.as_of,
         shop=night.settings,
         used=ledgers.offers_used(sent, night.as_of),
+        knowledge=gathering.knowledge(tables),
         standing=_of_tonight(context, night, Decisions, pl.col("customer_id").is_in(released["customer_id"].implode())),
     )
     counts = decided.group_by("action", "reason").len("customers").sort("customers", "reason", descending=[True, False])

@@ -4,11 +4,14 @@
     cooldown > throttle > quiet_hours > value
 
 Every gate is judged for every customer, so that the trace of a decision shows all of them; only the first failing one
-holds. Quiet hours move the hour and never fail. The throttle and an offer's cap are limits over all customers of a night:
-they are judged last, among those who would be sent something (see decisions), and have their place in the order only.
+holds. Quiet hours move the hour of a message; they stop it only where no hour of the day is open. The throttle and an
+offer's cap are limits over all customers of a night: these are judged last, among those who would be sent something (see
+limits), and have their place in the order only.
 """
 
 import datetime as dt
+import math
+from collections.abc import Mapping
 
 import polars as pl
 
@@ -50,37 +53,60 @@ REASONS = {
     "journey_waiting": "is waiting for the next step of a programme",
     "journey_complete": "has had every step of the programme",
     "journey_conflict": "is in the middle of another programme",
+    "open_promise": "was promised a better discount, which is still open",
     "cooldown_purchase": "bought only just now",
     "cooldown_complaint": "complained only just now",
     "throttled": "the shop's limit of messages per night was reached by better ones",
     "offer_used_up": "the offer's limit of messages was reached by better ones",
+    "no_hour": "is in a place where no hour of the day is open to the channel",
     "no_value": "a message would cost more than it is expected to bring",
 }
 
 
 def applies(lane: Lane) -> pl.Expr:
-    """Whether the step is one that the customer could get next: the first while no journey is under way, else a later one
-    than the last; the final one also stands for a journey that has come to its end."""
+    """Whether the step is one to speak of: the first while no journey is under way, else one that the customer could get
+    next, or the last that they had, which stands for a journey that has come to its end (see choice)."""
     last = pl.col(f"last_step_{lane.name}")
-    later = (last < lane.number) | pl.lit(lane.final)
-    return pl.when(last.is_null()).then(pl.lit(lane.first)).otherwise(later)
+    at_hand = (last <= lane.number) | pl.lit(lane.final)
+    return pl.when(last.is_null()).then(pl.lit(lane.first)).otherwise(at_hand)
 
 
 def judge(offered: pl.LazyFrame, lane: Lane, routing: Routing, *, as_of: dt.date) -> pl.LazyFrame:
-    """Adds `pass_<gate>` for every gate, `stop` (position of the first failing gate, PASSED when none fails, null where
-    the lane does not apply) and `reason`. `offered` are profiles with the lane's best offer (offers.with_best_offer)."""
+    """Adds `pass_<gate>` for every gate and `reason`. `offered` are profiles with an offer of the lane (choice.offered)."""
     gates, codes = _gates(lane, routing, as_of)
-    stop = pl.lit(PASSED, dtype=pl.Int16)
+    of_offer = _offer_gates(routing)
     reason = pl.lit("best_action")
-    for position, gate in reversed(list(enumerate(GATES))):
-        if gate in gates:
-            failed = ~pl.col(f"pass_{gate}")
-            stop = pl.when(failed).then(pl.lit(position, dtype=pl.Int16)).otherwise(stop)
-            reason = pl.when(failed).then(codes[gate]).otherwise(reason)
-    judged = {gate: gates.get(gate, pl.lit(value=True)) for gate in GATES}
-    return offered.with_columns(passes.alias(f"pass_{gate}") for gate, passes in judged.items()).with_columns(
-        pl.when(applies(lane)).then(stop).alias("stop"), reason.alias("reason")
-    )
+    for gate in reversed(GATES):
+        if gate in codes:
+            reason = pl.when(f"pass_{gate}").then(reason).otherwise(codes[gate])
+    passes = {gate: [of[gate] for of in (gates, of_offer) if gate in of] or [pl.lit(value=True)] for gate in GATES}
+    return offered.with_columns(
+        pl.all_horizontal(parts).alias(f"pass_{gate}") for gate, parts in passes.items()
+    ).with_columns(reason.alias("reason"))
+
+
+def lane_stop(lane: Lane, routing: Routing, *, as_of: dt.date) -> pl.Expr:
+    """Position of the first gate at which a customer fails whatever the offer, PASSED where at none, null where the lane does
+    not apply. An arm stops here or at offer_stop, whichever comes first."""
+    return pl.when(applies(lane)).then(_first_failing(_gates(lane, routing, as_of)[0]))
+
+
+def offer_stop(routing: Routing) -> pl.Expr:
+    """Position of the first gate at which the offer fails (choice.offered), PASSED where at none."""
+    return _first_failing(_offer_gates(routing))
+
+
+def qualifies(lane: Lane, routing: Routing) -> pl.Expr:
+    """Who qualifies for the step, not for an offer of it yet."""
+    conditions = [rules.expression(rule, routing.computed) for rule in (lane.programme.when, lane.step.when) if rule]
+    return pl.all_horizontal(*conditions, pl.lit(value=True))
+
+
+def earliest(lane: Lane) -> pl.Expr:
+    """Before when (UTC) the lane's message must not go out; null where its programme answers no event."""
+    if lane.programme.trigger is None:
+        return pl.lit(None, dtype=pl.Datetime("us", "UTC"))
+    return pl.col(f"at_{lane.programme.trigger}") + dt.timedelta(hours=lane.programme.delay_hours)
 
 
 def days_since_step(lane: Lane, as_of: dt.date) -> pl.Expr:
@@ -89,15 +115,16 @@ def days_since_step(lane: Lane, as_of: dt.date) -> pl.Expr:
 
 
 def _gates(lane: Lane, routing: Routing, as_of: dt.date) -> tuple[dict[str, pl.Expr], dict[str, pl.Expr]]:
-    """Per gate that can fail: when it is passed (never null), and the code of its failing."""
-    channel, contact = lane.step.channel, routing.contact
-    qualified, recoverable = _rules(lane, routing)
+    """Per gate: when it is passed whatever the offer (never null), and the code of its failing."""
+    channel, contact = lane.channel_name, routing.contact
+    recoverable = lane.programme.recoverable
     bought = pl.col("recency_days")
     wait = lane.programme.cooldown_purchase_days
     purchase = bought >= (contact.cooldown_purchase_days if wait is None else wait)
     calm = pl.col("complaint_days").is_null() | (pl.col("complaint_days") >= contact.cooldown_complaint_days)
     unopened = (pl.col("seen_messages") >= contact.fatigue_unopened.messages) & (pl.col("seen_opened") == 0)
-    capped = pl.col("sent_capped") >= contact.cap.messages
+    bears = pl.col("weekly_cap").fill_null(math.inf)
+    capped = (pl.col("sent_capped") >= contact.cap.messages) | (pl.col("sent_week") >= bears)
     if lane.programme.cap:
         capped = capped | (pl.col(f"sent_{lane.name}") >= lane.programme.cap.messages)
     journey, journey_code = _journey(lane, routing, as_of)
@@ -107,14 +134,14 @@ def _gates(lane: Lane, routing: Routing, as_of: dt.date) -> tuple[dict[str, pl.E
         "suppressed": ~pl.col(f"suppressed_{channel}"),
         "consent": pl.col(f"consent_{channel}").is_in(list(GIVEN)),
         "address": pl.col(f"address_{channel}").is_not_null(),
-        "qualified": qualified,
-        "recoverable": recoverable,
+        "qualified": qualifies(lane, routing),
+        "recoverable": rules.expression(recoverable, routing.computed) if recoverable else pl.lit(value=True),
         "holdout": arm.ne_missing("holdout"),
         "fatigue": (pl.col("sent_fatigue") < contact.fatigue.messages) & ~unopened,
         "frequency": ~capped,
         "journey": journey,
         "cooldown": purchase & calm,
-        "value": ((pl.col("expected_value") > 0) & (pl.col("score") > 0)).fill_null(value=False),
+        "quiet_hours": pl.col(f"open_{channel}"),
     }
     codes = {
         "erased": pl.lit("erased"),
@@ -128,21 +155,32 @@ def _gates(lane: Lane, routing: Routing, as_of: dt.date) -> tuple[dict[str, pl.E
         "frequency": pl.lit("frequency_cap"),
         "journey": journey_code,
         "cooldown": pl.when(~purchase).then(pl.lit("cooldown_purchase")).otherwise(pl.lit("cooldown_complaint")),
+        "quiet_hours": pl.lit("no_hour"),
         "value": pl.lit("no_value"),
     }
     return gates, codes
 
 
-def _rules(lane: Lane, routing: Routing) -> tuple[pl.Expr, pl.Expr]:
-    """Who qualifies for the step (and for an offer of it), and who is worth winning back."""
-    conditions = [rules.expression(rule, routing.computed) for rule in (lane.programme.when, lane.step.when) if rule]
-    recoverable = lane.programme.recoverable
-    worth_it = rules.expression(recoverable, routing.computed) if recoverable else pl.lit(value=True)
-    return pl.all_horizontal(*conditions, pl.col("offer_id").is_not_null()), worth_it
+def _offer_gates(routing: Routing) -> dict[str, pl.Expr]:
+    """Per gate that looks at the offer: when that is passed (never null)."""
+    return {
+        "qualified": pl.col("offer_id").is_not_null(),
+        "journey": _promise_kept(routing),
+        "value": ((pl.col("expected_value") > 0) & (pl.col("score") > 0)).fill_null(value=False),
+    }
+
+
+def _first_failing(gates: Mapping[str, pl.Expr]) -> pl.Expr:
+    stop = pl.lit(PASSED, dtype=pl.Int8)
+    for position, gate in reversed(list(enumerate(GATES))):
+        if gate in gates:
+            stop = pl.when(gates[gate]).then(stop).otherwise(pl.lit(position, dtype=pl.Int8))
+    return stop
 
 
 def _journey(lane: Lane, routing: Routing, as_of: dt.date) -> tuple[pl.Expr, pl.Expr]:
-    """Whether the step is due and no other programme's journey stands in its way, and the code where not."""
+    """Whether the step is due and no other programme's journey stands in its way, and the code where not, or where a promise
+    would be broken."""
     started = pl.col(f"last_step_{lane.name}")
     complete = started.is_not_null() & (started >= lane.number)
     due = started.is_null() | (days_since_step(lane, as_of) >= lane.step.wait_days)
@@ -157,6 +195,14 @@ def _journey(lane: Lane, routing: Routing, as_of: dt.date) -> tuple[pl.Expr, pl.
         .then(pl.lit("journey_complete"))
         .when(busy)
         .then(pl.lit("journey_conflict"))
-        .otherwise(pl.lit("journey_waiting"))
+        .when(~due)
+        .then(pl.lit("journey_waiting"))
+        .otherwise(pl.lit("open_promise"))
     )
     return ~complete & due & ~busy, code
+
+
+def _promise_kept(routing: Routing) -> pl.Expr:
+    """While a discount that was promised is open, no lower one goes out, and nothing that sells at full price."""
+    harmless = (pl.col("discount_pct") == 0) & ~pl.col("content_type").is_in(list(routing.contact.full_price_content))
+    return harmless | (pl.col("promised_pct") <= pl.col("discount_pct")).fill_null(value=True)

@@ -257,13 +257,22 @@ def _shipped() -> dict[str, dict[str, MessageTemplate]]:
     """Language -> content_type.channel -> template, of the files in templates/."""
     folder = resources.files("lifecycle_assets.dispatch").joinpath("templates")
     return {
-        file.name.removesuffix(".yaml"): {
-            name: MessageTemplate.model_validate(template)
-            for name, template in yaml.safe_load(file.read_text("utf-8")).items()
-        }
+        file.name.removesuffix(".yaml"): _laid_out(yaml.safe_load(file.read_text("utf-8")))
         for file in sorted(folder.iterdir(), key=lambda file: file.name)
         if file.name.endswith(".yaml")
     }
+
+
+def _laid_out(file: dict[str, dict[str, str]]) -> dict[str, MessageTemplate]:
+    """The templates of a file, the e-mails set into the file's layout."""
+    templates = {name: MessageTemplate.model_validate(template) for name, template in file.items()}
+    layout = templates.pop("layout.email")
+
+    def email(template: MessageTemplate) -> MessageTemplate:
+        text, html = (part.replace("{{ body }}", template.text) for part in (layout.text, layout.html))
+        return template.model_copy(update={"text": text, "html": html.replace("{{ subject }}", template.subject)})
+
+    return {name: email(one) if name.endswith(".email") else one for name, one in templates.items()}
 
 
 @cache

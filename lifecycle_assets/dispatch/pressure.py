@@ -7,6 +7,9 @@ A window of n days ends on, and includes, the day on which tonight's messages go
 the ledger belongs to the day after its night, unless engagement says when it was really sent. Opens up to two seconds
 after delivery (after sending, where no delivery is reported) are a machine's and do not count, the same rule as in
 features.customer_behaviour; channels that cannot report an open cannot be "not opened" either.
+
+A discount is promised from the day on which it was sent, for the offer's valid_days or to the end of the offer, whichever
+comes first, or to the customer's next purchase.
 """
 
 import datetime as dt
@@ -18,10 +21,13 @@ from lifecycle_assets.settings import Cap, Routing
 
 OPENS_ARE_SEEN = ("email", "whatsapp", "push", "in_app")
 MACHINE_OPEN = dt.timedelta(seconds=2)
+WEEK = Cap(messages=0, days=7)
+# The day of sending and the 7 before it, as the evidence counts them.
+LOAD = Cap(messages=0, days=8)
 
 
 def touches(sent: pl.LazyFrame, engagement: pl.LazyFrame, *, as_of: dt.date, timezone: str) -> pl.LazyFrame:
-    """Every message before tonight: customer_id, message_id, day, channel, programme, step, opened.
+    """Every message before tonight: customer_id, message_id, day, channel, programme, step, offer_id, opened.
 
     `sent` are the lines of the ledger that went out (see ledger.sent); programme and step are null for messages that
     other tools sent.
@@ -32,6 +38,7 @@ def touches(sent: pl.LazyFrame, engagement: pl.LazyFrame, *, as_of: dt.date, tim
         "message_id",
         reported_customer="customer_id",
         reported_channel="channel",
+        reported_offer="offer_id",
         reported_day=pl.col("sent_at").dt.convert_time_zone(timezone).dt.date(),
         opened=((pl.col("opened_at") < until) & ~by_machine).fill_null(value=False),
     )
@@ -40,6 +47,7 @@ def touches(sent: pl.LazyFrame, engagement: pl.LazyFrame, *, as_of: dt.date, tim
         "channel",
         "programme",
         "step",
+        "offer_id",
         message_id="idempotency_key",
         day=pl.col("as_of").dt.offset_by("1d"),
     )
@@ -50,28 +58,37 @@ def touches(sent: pl.LazyFrame, engagement: pl.LazyFrame, *, as_of: dt.date, tim
         pl.coalesce("channel", "reported_channel").alias("channel"),
         "programme",
         "step",
+        pl.coalesce("offer_id", "reported_offer").alias("offer_id"),
         pl.col("opened").fill_null(value=False),
     )
 
 
-def pressure(messages: pl.LazyFrame, last_purchase: pl.LazyFrame, routing: Routing, *, as_of: dt.date) -> pl.LazyFrame:
+def pressure(messages: pl.LazyFrame, begins: pl.LazyFrame, routing: Routing, *, as_of: dt.date) -> pl.LazyFrame:
     """One row per customer with messages (see `touches`).
 
-    `last_purchase` holds customer_id and last_purchase (date). Columns: sent_capped, sent_fatigue, seen_unopened (messages
-    whose opens are seen, in the unopened window), seen_opened; and per programme p: sent_<p> in its cap's window, and of
-    the journey since the last purchase last_step_<p>, last_day_<p>, last_opened_<p>.
+    `begins` holds customer_id, last_purchase (date) and for every trigger t of a programme since_<t>, the date of its latest
+    event, null without. Columns: sent_capped, sent_fatigue, sent_week, sent_load, seen_messages (those whose opens are seen, in
+    the unopened window), seen_opened, promised_pct (the highest discount that is still open); and per programme p: sent_<p> in
+    its cap's window, and of the journey since the last purchase and event last_step_<p>, last_day_<p>, last_opened_<p>.
     """
     contact = routing.contact
     seen = pl.col("channel").is_in(OPENS_ARE_SEEN) & _within(contact.fatigue_unopened, as_of)
     columns = [
         _within(contact.cap, as_of).sum().alias("sent_capped"),
         _within(contact.fatigue, as_of).sum().alias("sent_fatigue"),
+        _within(WEEK, as_of).sum().alias("sent_week"),
+        _within(LOAD, as_of).sum().alias("sent_load"),
         seen.sum().alias("seen_messages"),
         (seen & pl.col("opened")).sum().alias("seen_opened"),
+        pl.col("discount_pct").filter(_is_open(as_of)).max().alias("promised_pct"),
     ]
     for name, programme in routing.programmes.items():
         own = (pl.col("programme") == name).fill_null(value=False)
         journey = own & (pl.col("day") > pl.col("last_purchase"))
+        if programme.trigger:
+            journey = journey & (pl.col("day") >= pl.col(f"since_{programme.trigger}")).fill_null(value=False)
+        if programme.again_after_days:
+            journey = journey & (pl.col("day") > as_of + dt.timedelta(days=1 - programme.again_after_days))
         columns += [
             (own & _within(programme.cap or contact.cap, as_of)).sum().alias(f"sent_{name}"),
             pl.col("step").filter(journey).max().alias(f"last_step_{name}"),
@@ -79,10 +96,29 @@ def pressure(messages: pl.LazyFrame, last_purchase: pl.LazyFrame, routing: Routi
             pl.col("opened").filter(journey).last().alias(f"last_opened_{name}"),
         ]
     return (
-        messages.join(last_purchase, on="customer_id")
+        messages.join(begins, on="customer_id")
+        .join(_discounts(routing), on="offer_id", how="left")
         .sort("day", "step", "message_id", nulls_last=False)
         .group_by("customer_id")
         .agg(columns)
+    )
+
+
+def _discounts(routing: Routing) -> pl.LazyFrame:
+    """offer_id, discount_pct, valid_days, valid_until of the offers with a discount."""
+    rows = [(n, o.discount_pct, o.valid_days, o.valid_until) for n, o in routing.offers.items() if o.discount_pct > 0]
+    schema = {"offer_id": pl.String, "discount_pct": pl.Float64, "valid_days": pl.Int64, "valid_until": pl.Date}
+    return pl.LazyFrame(rows, schema=schema, orient="row")
+
+
+def _is_open(as_of: dt.date) -> pl.Expr:
+    """Whether the message's discount can still be taken on the day on which tonight's messages go out."""
+    day = pl.lit(as_of + dt.timedelta(days=1))
+    running = day < pl.col("day") + pl.duration(days=pl.col("valid_days"))
+    return (
+        running
+        & (pl.col("valid_until").is_null() | (pl.col("valid_until") >= day))
+        & (pl.col("day") > pl.col("last_purchase"))
     )
 
 

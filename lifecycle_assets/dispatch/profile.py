@@ -1,34 +1,48 @@
 """Everything that tonight's decision about a customer may depend on, in one row per customer.
 
-It joins the feature tables, the shop's own customer table, who may be reached (contact), what was sent lately (pressure),
-complaints, and the arms of the experiments. Customers are those of features.customer_features: profiles, so that what was
-sent to, said by or complained of under any of a customer's accounts counts for the customer. What the shop does not record
-is null and fulfils no rule. What people query is features.profiles, which holds these fields under the same names.
+It joins the feature tables, the shop's own customer table, what the models and the triggers say (model_fields), who may be
+reached (contact) and on which channels the day is open (schedule), what was sent lately (pressure), complaints, and the arms
+of the experiments. Customers are those of features.customer_features: profiles, so that what was sent to, said by or
+complained of under any of a customer's accounts counts for the customer. What the shop does not record is null and fulfils
+no rule. What people query is features.profiles, which holds these fields under the same names.
 """
 
 import datetime as dt
-import zoneinfo
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import polars as pl
 import polars.selectors as cs
 
 from lifecycle_assets.dispatch import rules
 from lifecycle_assets.dispatch.contact import Contacts, standing
+from lifecycle_assets.dispatch.model_fields import model_fields
 from lifecycle_assets.dispatch.offers import channels_in_use
 from lifecycle_assets.dispatch.people import people as people_of
 from lifecycle_assets.dispatch.pressure import pressure, touches
+from lifecycle_assets.dispatch.schedule import with_open_channels
 from lifecycle_assets.features.days import end_of
 from lifecycle_assets.features.identity import resolved
-from lifecycle_assets.settings import Shop, profile_fields
+from lifecycle_assets.settings import Routing, Shop, profile_fields
 
 # What decisions need besides the fields that rules name.
-_ALWAYS = {"recency_days", "avg_ticket", "purchase_total", "margin_total", "primary_category", "preferred_channel"}
+_ALWAYS = {
+    "country",
+    "recency_days",
+    "avg_ticket",
+    "purchase_total",
+    "margin_total",
+    "primary_category",
+    "preferred_channel",
+    "loyalty_segment",
+    "weekly_cap",
+}
 
 
 @dataclass(frozen=True)
 class Sources:
-    """The tables that decisions read. `sent` are the ledger's lines that went out (see ledger.sent)."""
+    """The tables that decisions read. `sent` are the ledger's lines that went out (see ledger.sent); `known` are tables of
+    the models and dispatch.triggers by name (see model_fields): the fields of those that are not there are null."""
 
     customer_features: pl.LazyFrame
     lifecycle_stage: pl.LazyFrame
@@ -38,11 +52,14 @@ class Sources:
     support_tickets: pl.LazyFrame
     assignments: pl.LazyFrame
     sent: pl.LazyFrame
+    known: Mapping[str, pl.LazyFrame] = field(default_factory=dict)
 
 
 def profiles(sources: Sources, *, as_of: dt.date, shop: Shop) -> pl.DataFrame:
-    """One row per customer, sorted by customer_id: the fields that rules name, and the columns of contact and pressure;
-    `complaint_days` since the latest ticket, `arm_<experiment>`, and `timezone` (the customer's, else the shop's)."""
+    """One row per customer, sorted by customer_id: the fields that rules name, the columns of contact and pressure, and
+    `open_<channel>` (see schedule.with_open_channels); `complaint_days` since the latest ticket, `arm_<experiment>`,
+    `timezone`, `country` and `region` (as stated), `weekly_cap` and for the triggers of programmes `at_<trigger>`, the moment
+    of the event."""
     routing = shop.routing
     wanted = rules.named_fields(routing) | _ALWAYS
     identity_map = sources.contacts.identity_map
@@ -53,21 +70,32 @@ def profiles(sources: Sources, *, as_of: dt.date, shop: Shop) -> pl.DataFrame:
         "features.customer_rfm": sources.customer_rfm,
         "features.customer_loyalty": sources.customer_loyalty,
         "raw.customers": accounts,
+        **model_fields(sources.known, as_of=as_of, timezone=shop.timezone),
     }
     people = sources.customer_features.select("customer_id")
-    for name, frame in tables.items():
-        columns = [
-            _field(column, kind) for column, kind in profile_fields.SOURCES[name].items() if _named(column) in wanted
-        ]
-        if columns:
-            people = people.join(frame.select("customer_id", *columns), on="customer_id", how="left")
-    people = people.join(_zones(accounts), on="customer_id", how="left").with_columns(
-        pl.col("timezone").fill_null(shop.timezone)
-    )
+    for name, fields in profile_fields.SOURCES.items():
+        columns = {column: kind for column, kind in fields.items() if _named(column) in wanted}
+        if not columns:
+            continue
+        if name in tables:
+            found = tables[name].select("customer_id", *(_field(column, kind) for column, kind in columns.items()))
+            people = people.join(found, on="customer_id", how="left")
+        else:
+            people = people.with_columns(_unknown(column, kind) for column, kind in columns.items())
+    people = _with_events(people, tables, routing)
+    # No input states a region.
+    zones = accounts.select("customer_id", "timezone", region=pl.lit(None, dtype=pl.String))
+    people = people.join(zones, on="customer_id", how="left")
     until = end_of(as_of, shop.timezone)
-    reach = standing(sources.customer_features, sources.contacts, routing, channels_in_use(routing), until)
-    last_purchase = sources.customer_features.select(
-        "customer_id", last_purchase=pl.lit(as_of) - pl.duration(days=pl.col("recency_days"))
+    channels = channels_in_use(routing)
+    reach = standing(sources.customer_features, sources.contacts, routing, channels, until)
+    begins = people.select(
+        "customer_id",
+        *(
+            pl.col(f"at_{trigger}").dt.convert_time_zone(shop.timezone).dt.date().alias(f"since_{trigger}")
+            for trigger in _triggers(routing)
+        ),
+        last_purchase=pl.lit(as_of) - pl.duration(days=pl.col("recency_days")),
     )
     messages = touches(
         resolved(sources.sent, identity_map),
@@ -75,7 +103,7 @@ def profiles(sources: Sources, *, as_of: dt.date, shop: Shop) -> pl.DataFrame:
         as_of=as_of,
         timezone=shop.timezone,
     )
-    heard = pressure(messages, last_purchase, routing, as_of=as_of)
+    heard = pressure(messages, begins, routing, as_of=as_of)
     people = (
         people.join(reach, on="customer_id", how="left")
         .join(heard, on="customer_id", how="left")
@@ -91,7 +119,8 @@ def profiles(sources: Sources, *, as_of: dt.date, shop: Shop) -> pl.DataFrame:
             arms.select("customer_id", pl.col("arm").alias(f"arm_{experiment}")), on="customer_id", how="left"
         )
     counted = cs.starts_with("sent_") | cs.starts_with("seen_")
-    return people.with_columns(counted.fill_null(0)).sort("customer_id").collect()
+    together = people.with_columns(counted.fill_null(0)).sort("customer_id").collect()
+    return with_open_channels(together, channels, shop, as_of)
 
 
 def _named(column: str) -> str:
@@ -103,12 +132,23 @@ def _field(column: str, kind: profile_fields.Kind) -> pl.Expr:
     return (value.cast(pl.Float64) if kind == "number" else value).alias(_named(column))
 
 
-def _zones(customers: pl.LazyFrame) -> pl.LazyFrame:
-    """customer_id, timezone; a zone that does not exist counts as not stated."""
-    return customers.select(
-        "customer_id",
-        pl.when(pl.col("timezone").is_in(sorted(zoneinfo.available_timezones()))).then("timezone").alias("timezone"),
-    )
+def _unknown(column: str, kind: profile_fields.Kind) -> pl.Expr:
+    """The field of a table that is not there."""
+    types = {"number": pl.Float64, "text": pl.String, "flag": pl.Boolean, "date": pl.Date}
+    return pl.lit(None, dtype=types[kind]).alias(_named(column))
+
+
+def _triggers(routing: Routing) -> list[str]:
+    """The triggers of the programmes."""
+    return sorted({programme.trigger for programme in routing.programmes.values() if programme.trigger})
+
+
+def _with_events(people: pl.LazyFrame, tables: Mapping[str, pl.LazyFrame], routing: Routing) -> pl.LazyFrame:
+    """`people` with at_<trigger> for the triggers of programmes."""
+    moments = [f"at_{trigger}" for trigger in _triggers(routing)]
+    if "dispatch.triggers" in tables:
+        return people.join(tables["dispatch.triggers"].select("customer_id", *moments), on="customer_id", how="left")
+    return people.with_columns(pl.lit(None, dtype=pl.Datetime("us", "UTC")).alias(moment) for moment in moments)
 
 
 def _complaints(tickets: pl.LazyFrame, as_of: dt.date, timezone: str) -> pl.LazyFrame:

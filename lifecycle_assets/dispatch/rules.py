@@ -26,10 +26,12 @@ def expression(rule: Rule, computed: Mapping[str, Rule]) -> pl.Expr:
 
 
 def named_fields(routing: Routing) -> set[str]:
-    """The profile columns that any rule of the configuration names, so that no others need to be read."""
+    """The profile columns that any rule of what is enabled names, so that no others need to be read."""
     rules = list(routing.computed.values())
     rules += [offer.when for offer in routing.offers.values() if offer.when]
     for programme in routing.programmes.values():
+        if not programme.enabled:
+            continue
         rules.append(programme.when)
         rules += [rule for rule in (programme.recoverable, *(step.when for step in programme.steps)) if rule]
     named = {name for rule in rules for name in _names(rule)}

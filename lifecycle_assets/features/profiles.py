@@ -87,6 +87,30 @@ class Profiles(PerCustomer, OrderColumns, BehaviourColumns, ReachColumns):
     churn_probability = share("Chance of churning; null for those who have; see models.churn_risk.", nullable=True)
     risk_band = text("Band of that chance.", values=RISK_BANDS)
     churn_factors = text("What moves it most.")
+    buy_product_id = text(
+        "The product likeliest to be bought; null without a score to act on; see models.propensity_buy."
+    )
+    buy_probability = share("Chance of buying it within 30 days.", nullable=True)
+    upgrade_plan = text("The plan likeliest to be moved to; see models.propensity_upgrade.")
+    upgrade_probability = share("Chance of moving to it within 90 days.", nullable=True)
+    uplift_segment = text("What a message does, where its effect is known; see models.uplift_scores.")
+    cate = number("Effect of a message on the probability of a response.", "share", nullable=True)
+    best_channel = text("The channel that likeliest earns most; see models.channel_posteriors.")
+    best_channel_chance = share("How likely it is the best of those open.", nullable=True)
+    best_channel_response = share("Expected response per message there.", nullable=True)
+    best_hour = count("Best local hour there for the next day; see models.send_time_posteriors.", "hour", nullable=True)
+    best_windows = text("The best windows of the week there.")
+    best_content_type = text("The content that is responded to most; see models.nba_scores.")
+    best_discount_pct = number(
+        "The cheapest discount that pays; see models.discount_posteriors.",
+        "percent",
+        nullable=True,
+        minimum=0,
+        maximum=100,
+    )
+    weekly_cap = count(
+        "Messages a week that the customer bears; see models.cadence_posteriors.", "messages", nullable=True
+    )
     churned = flag("Counts as churned; see features.churn_labels.", nullable=True)
     churned_since = date("First day with that label.", nullable=True)
     next_action = text("Tonight's decision.", values=["send", "hold"])

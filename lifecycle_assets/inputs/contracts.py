@@ -72,6 +72,7 @@ class OrderLines(dy.Schema):
     currency = text("Currency of the line; another one than the shop's is quarantined.")
     coupon_code = text("Coupon used.")
     message_id = text("The message that led to the order, where the shop records it.")
+    shipped_at = _at("When the line was sent to the buyer, where the shop records it.", nullable=True)
 
 
 @table("raw.customers", needs=("raw.customers",))

@@ -31,6 +31,10 @@ COLUMNS: dict[str, tuple[str, ...]] = {
         "comprador kunde kundennummer kundennr kundenid kundenkennung kaufer kaeufer idclient numeroclient "
         "nclient noclient codeclient acheteur"
     ),
+    "shipped_at": _words(
+        "shippedat shipdate shippingdate dispatchedat dispatchdate fulfilledat fechaenvio fechadeenvio enviadoel "
+        "dataenvio datadeenvio enviadoem versanddatum versandtam dateexpedition datedexpedition dateenvoi datedenvoi"
+    ),
     "ordered_at": _words(
         "orderdate orderedat date datetime createdat created purchasedate invoicedate timestamp "
         "transactiondate orderdatetime purchasedat fecha fechapedido fechadepedido fechadecompra fechacompra "

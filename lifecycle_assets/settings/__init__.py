@@ -18,6 +18,7 @@ from lifecycle_assets.settings.customer import (
 )
 from lifecycle_assets.settings.forecasting import Forecasting, Promotion
 from lifecycle_assets.settings.inputs import InputMapping, Inputs, LeaveOut, TableMapping
+from lifecycle_assets.settings.posteriors import Posteriors
 from lifecycle_assets.settings.products import CrossSell, Plan, Prices, Products, Recommendations, SimilarItems, Upsell
 from lifecycle_assets.settings.reading import parse
 from lifecycle_assets.settings.routing import (
@@ -25,10 +26,12 @@ from lifecycle_assets.settings.routing import (
     Channel,
     ChannelName,
     Experiment,
+    Exploration,
     Measurement,
     MessageTemplate,
     Offer,
     Programme,
+    Ranking,
     Routing,
     Step,
 )
@@ -51,6 +54,7 @@ __all__ = [
     "Customer",
     "Deployment",
     "Experiment",
+    "Exploration",
     "Forecasting",
     "InputMapping",
     "Inputs",
@@ -65,10 +69,12 @@ __all__ = [
     "Nps",
     "Offer",
     "Plan",
+    "Posteriors",
     "Prices",
     "Products",
     "Programme",
     "Promotion",
+    "Ranking",
     "Recommendations",
     "Rfm",
     "RiskBands",

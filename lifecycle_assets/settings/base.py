@@ -9,6 +9,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 Share = Annotated[float, Field(ge=0, le=1)]
 Days = Annotated[int, Field(ge=0)]
+FEW = 10  # names that a message lists
 Name = Annotated[str, Field(pattern="^[a-z0-9][a-z0-9_]*$", description="lower-case letters, digits and _")]
 
 
@@ -27,7 +28,7 @@ def _known_zone(value: str) -> str:
 TimeZone = Annotated[str, AfterValidator(_known_zone)]
 
 
-def laid_over(shipped: Mapping[str, dict[str, Any]], given: Any) -> Any:
+def laid_over(shipped: Mapping[str, Any], given: Any) -> Any:
     """The shipped entries with the given ones over them, key by key inside each entry."""
     if given is None:
         return shipped
@@ -40,5 +41,8 @@ def laid_over(shipped: Mapping[str, dict[str, Any]], given: Any) -> Any:
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    near = difflib.get_close_matches(name, list(known), n=1, cutoff=0)
-    return f"; did you mean {near[0]}?" if near else ""
+    """What to say after an unknown name: the known one that is like it, else all of them where they are few, else nothing."""
+    names = list(known)
+    if near := difflib.get_close_matches(name, names, n=1):
+        return f"; did you mean {near[0]}?"
+    return f"; there are: {', '.join(names)}" if 0 < len(names) <= FEW else ""

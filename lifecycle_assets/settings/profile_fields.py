@@ -1,12 +1,26 @@
-"""The profile fields that rules may name, and what kind of value each holds.
+"""The profile fields that rules may name, what kind of value each holds, and which values where they are words of a list.
 
-The names are those of the feature tables; a test holds the list against their contracts. It belongs here and not beside
-the rules' compiler because the settings check every rule when a shop's file is loaded, without loading any table.
+The names are those of the tables; of tables with several rows per customer, those of dispatch.model_fields. A test holds the
+list against both. It belongs here and not beside the rules' compiler because the settings check every rule when a shop's file
+is loaded, without loading any table.
 """
 
-from typing import Literal
+from typing import Literal, get_args
 
 Kind = Literal["number", "text", "flag", "date"]
+
+# The events of dispatch.triggers, each with a field of its own: the hours since.
+Trigger = Literal[
+    "abandoned_cart",
+    "price_drop",
+    "back_in_stock",
+    "inactivity",
+    "order_shipped",
+    "replenishment",
+    "birthday",
+    "stage_change",
+]
+TRIGGERS: tuple[Trigger, ...] = get_args(Trigger)
 
 _FEATURES = [
     "purchase_total",
@@ -58,13 +72,41 @@ SOURCES: dict[str, dict[str, Kind]] = {
     "features.customer_rfm": {"rfm_tier": "text", "rfm_class": "text", "rfm_total": "number"},
     "features.customer_loyalty": {"loyalty_score": "number", "segment": "text"},
     "raw.customers": {"preferred_channel": "text", "locale": "text", "plan": "text", "birth_date": "date"},
+    "features.customer_clv_inputs": {"clv_potential_tier": "text"},
+    "models.clv_forecast": {"clv_tier": "text", "clv_12m": "number", "p_alive": "number"},
+    "models.churn_risk": {"churn_probability": "number", "risk_band": "text"},
+    "models.propensity_buy": {"buy_tier": "text"},
+    "models.propensity_upgrade": {"upgrade_tier": "text"},
+    "models.upsell_suggestions": {"upsell_extra_margin": "number"},
+    "models.user_recommendations": {"recommendations": "number"},
+    "models.cadence_posteriors": {"weekly_cap": "number"},
+    "models.uplift_scores": {"uplift_segment": "text"},
+    "dispatch.triggers": {f"{trigger}_hours": "number" for trigger in TRIGGERS},
+}
+
+_THREE_TIERS = ("High", "Medium", "Low")
+_FIVE_TIERS = ("Very High", "High", "Medium", "Low", "Very Low")
+
+# Text fields that hold one of a few words.
+VALUES: dict[str, tuple[str, ...]] = {
+    "stage": ("new", "active", "at_risk", "lapsed", "won_back"),
+    "previous_stage": ("new", "active", "at_risk", "lapsed", "won_back"),
+    "rfm_tier": ("Champion", "Loyal", "Potential", "Promising", "At-Risk"),
+    "loyalty_segment": ("Platinum", "Gold", "Silver", "Bronze", "At-Risk"),
+    "preferred_channel": ("email", "whatsapp", "sms", "push", "in_app", "ads", "call", "postal"),
+    "clv_potential_tier": _THREE_TIERS,
+    "clv_tier": _THREE_TIERS,
+    "risk_band": _THREE_TIERS,
+    "buy_tier": _FIVE_TIERS,
+    "upgrade_tier": _FIVE_TIERS,
+    "uplift_segment": ("persuadable", "sure_thing", "lost_cause", "sleeping_dog"),
 }
 
 # Where a column's name alone would not say what it is.
 RENAMED = {"segment": "loyalty_segment", "since": "stage_since"}
 
 # Shipped computed fields that are another field under a name that reads better in a rule.
-ALIASES = {"days_since_last_purchase": "recency_days"}
+ALIASES = {"days_since_last_purchase": "recency_days", "days_since_first_purchase": "tenure_days"}
 
 
 def kinds() -> dict[str, Kind]:

@@ -1,13 +1,13 @@
 """Reads settings from YAML, and says what is wrong with them: every problem, with its place, value and nearest neighbour."""
 
-import difflib
 from collections.abc import Sequence
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
 import yaml
 from pydantic import BaseModel, ValidationError
 
 from lifecycle_assets.errors import SettingsError
+from lifecycle_assets.settings.base import nearest
 
 Settings = TypeVar("Settings", bound=BaseModel)
 
@@ -28,7 +28,7 @@ def parse(model: type[Settings], text: str, where: str, overrides: Sequence[str]
     try:
         return model.model_validate(data)
     except ValidationError as error:
-        raise SettingsError(_explain(model, error, where)) from error
+        raise SettingsError(_explain(model, error, data, where)) from error
 
 
 def _override(data: dict[str, Any], override: str) -> None:
@@ -44,27 +44,51 @@ def _override(data: dict[str, Any], override: str) -> None:
     data[last] = yaml.safe_load(value)
 
 
-def _explain(model: type[BaseModel], error: ValidationError, where: str) -> str:
-    lines = []
+def _explain(model: type[BaseModel], error: ValidationError, data: dict[str, Any], where: str) -> str:
+    found: list[tuple[tuple[str, ...], str]] = []
     for problem in error.errors():
-        path = [str(part) for part in problem["loc"]]
-        place = ".".join(path) or "(top)"
+        path = problem["loc"]
+        place = _written(path, data)
         if problem["type"] == "extra_forbidden":
-            near = difflib.get_close_matches(path[-1], _keys(model, path[:-1]), n=1, cutoff=0)
-            lines.append(f"{place}: no such setting" + (f"; did you mean {near[0]}?" if near else ""))
+            said = "no such setting" + nearest(str(path[-1]), _keys(model, path[:-1]))
         elif problem["type"] == "missing":
-            lines.append(f"{place}: required, and not there")
+            place, said = (*place, str(path[-1])), "required, and not there"
         else:
             given = "" if isinstance(problem["input"], dict) else f" (got {problem['input']!r})"
-            lines.append(f"{place}: {problem['msg'].removeprefix('Value error, ')}{given}")
+            said = problem["msg"].removeprefix("Value error, ") + given
+        found += [(place, line) for line in said.splitlines()]
+    lines = [
+        ".".join(place) + (": " if place else "") + said
+        for place, said in found
+        # Where a part is wrong, the whole is only wrong because of it.
+        if not any(other[: len(place)] == place and other != place for other, _ in found)
+    ]
     return f"{where}: {len(lines)} problem(s)\n" + "\n".join(f"  {line}" for line in lines)
 
 
-def _keys(model: type[BaseModel], path: Sequence[str]) -> list[str]:
+def _written(path: Sequence[str | int], data: Any) -> tuple[str, ...]:
+    """The parts of a problem's place that stand in the file; the others are names of forms that were tried."""
+    parts = []
     for part in path:
-        annotation: Any = model.model_fields[part].annotation if part in model.model_fields else None
-        candidates = [annotation, *getattr(annotation, "__args__", ())]
-        inner = [c for c in candidates if isinstance(c, type) and issubclass(c, BaseModel)]
-        if inner:
-            model = inner[0]
-    return list(model.model_fields)
+        if (isinstance(data, dict) and part in data) or (isinstance(data, list) and isinstance(part, int)):
+            data = data[part]
+            parts.append(str(part))
+    return tuple(parts)
+
+
+def _keys(model: type[BaseModel], path: Sequence[str | int]) -> list[str]:
+    """The settings that the group at the path may have."""
+    groups = [model]
+    for part in path:
+        fields = [
+            field for group in groups for name, field in group.model_fields.items() if part in (name, field.alias)
+        ]
+        tried = [group for group in groups if group.__name__ == part]
+        groups = tried or [inner for field in fields for inner in _groups(field.annotation)] or groups
+    return [field.alias or name for group in groups for name, field in group.model_fields.items()]
+
+
+def _groups(annotation: Any) -> list[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    return [group for inner in get_args(annotation) for group in _groups(inner)]

@@ -6,8 +6,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
-from lifecycle_assets.settings import profile_fields
+from lifecycle_assets.settings import profile_fields, shipped
 from lifecycle_assets.settings.base import Days, Group, Name, Share, laid_over, nearest
+from lifecycle_assets.settings.posteriors import Posteriors
 from lifecycle_assets.settings.rules import Rule, rule_problems
 
 ChannelName = Literal["email", "whatsapp", "sms", "push", "in_app", "ads", "call", "postal"]
@@ -28,10 +29,21 @@ class Channel(Group):
     cost: Amount = Field(0.0, description="what one message costs, in the shop's currency")
     send_hour: Hour = Field(10, description="local hour at which messages go out on the day after as_of")
     quiet_hours: tuple[Hour, Hour] | None = Field(None, description="from, until: no message in these local hours")
+    per_hour: Annotated[int, Field(ge=0)] | None = Field(
+        None, description="messages that the channel can send in an hour; what is beyond goes out in another hour"
+    )
     explicit_consent: bool = Field(False, description="consent must be on record; it can never be assumed")
     addressed_by: Literal["email", "phone", "customer_id"] = Field(
         "customer_id", description="what the sending tool needs; customer_id when it holds the addresses itself"
     )
+    needs_template: bool = Field(False, description="the network delivers messages by an approved template only")
+    approved_templates: dict[Name, str] = Field(
+        {}, description="content_type -> the approved template's name; other content does not go out here"
+    )
+
+    def carries(self, content_type: str) -> bool:
+        """Whether such content may go out here at all."""
+        return not self.needs_template or content_type in self.approved_templates
 
 
 class Offer(Group):
@@ -41,6 +53,7 @@ class Offer(Group):
     content_type: Name = Field(description="which message template tells it")
     category: str | None = Field(None, description="product category that it is about; relevant to its buyers first")
     discount_pct: Percent = 0.0
+    valid_days: Days = Field(14, description="a discount is promised for so many days from the day of sending on")
     priority: Annotated[int, Field(ge=1, le=10)] = Field(5, description="the operator's emphasis, 10 = highest")
     margin_rate: Share | None = Field(
         None, description="margin before discount; default: the customer's, else routing's"
@@ -57,26 +70,40 @@ class Offer(Group):
 class Step(Group):
     """One message of a programme. The first step begins the journey, the later ones follow the message before."""
 
-    channel: ChannelName
+    channels: tuple[ChannelName, ...] = Field(min_length=1, description="those that compete for the message")
     offers: tuple[Name, ...] = Field(min_length=1)
     wait_days: Days = Field(0, description="days since the journey's last message")
     response_rate: Share = Field(description="prior: share of those reached who buy because of it")
+    response_rates: dict[ChannelName, Share] = Field({}, description="the same for channels that differ from it")
     if_not_opened: bool = Field(False, description="only when the journey's last message was not opened")
     when: Rule | None = Field(None, description="who gets this step; default: everyone in the programme")
 
+    def prior(self, channel: ChannelName) -> float:
+        """The response rate on the channel before the shop has evidence of its own."""
+        return self.response_rates.get(channel, self.response_rate)
+
 
 class Programme(Group):
-    """A journey of one or more steps for the customers that a rule describes. A purchase ends it."""
+    """A journey of one or more steps for the customers that a rule describes. A purchase ends it, and so does the next
+    event of its trigger: what was sent before belongs to another journey."""
 
     enabled: bool = True
     when: Rule = Field(description="who qualifies")
+    trigger: profile_fields.Trigger | None = Field(None, description="the event that it answers; see dispatch.triggers")
+    delay_hours: Amount = Field(0.0, description="hours from the trigger's event to the earliest sending")
     recoverable: Rule | None = Field(None, description="whom it is worth winning back; the others are left in peace")
     steps: tuple[Step, ...] = Field(min_length=1)
+    is_service: bool = Field(
+        False, description="tells what the customer waits for, so that a campaign's uplift says nothing of it"
+    )
     experiment: Name | None = Field(None, description="the experiment whose holdout gets nothing")
     cap: Cap | None = None
     cooldown_purchase_days: Days | None = Field(None, description="default: that of routing.contact")
     conflicts_with: tuple[Name, ...] = Field((), description="programmes whose running journey keeps this one waiting")
     active_days: Days = Field(14, description="a journey is running this long after its last message")
+    again_after_days: Annotated[int, Field(ge=1)] | None = Field(
+        None, description="a new journey may begin so many days after the last message; default: not without its end"
+    )
 
 
 class Contact(Group):
@@ -88,10 +115,14 @@ class Contact(Group):
     cooldown_purchase_days: Days = 3
     cooldown_complaint_days: Days = Field(14, description="after a support ticket was opened")
     throttle: Annotated[int, Field(ge=0)] | None = Field(None, description="messages per night over the whole shop")
+    full_price_content: tuple[Name, ...] = Field(
+        ("cross_sell", "upgrade", "vip"), description="content that is not sent at full price while a discount is open"
+    )
 
 
 class Ranking(Group):
-    """Exponents of the score's parts, and what a part becomes where the customer and the offer do not match."""
+    """A ranking profile: exponents of the score's parts, and what a part becomes where the customer and the offer do not
+    match. Two profiles are two policies, which models.policy_evaluation compares."""
 
     propensity: Amount = 1.0
     relevance: Amount = 1.0
@@ -102,55 +133,14 @@ class Ranking(Group):
     other_channel: Share = 0.8
 
 
-_CHANNELS: dict[str, dict[str, Any]] = {
-    "email": {"enabled": True, "cost": 0.001, "quiet_hours": [21, 8], "addressed_by": "email"},
-    "whatsapp": {"cost": 0.06, "quiet_hours": [20, 9], "explicit_consent": True, "addressed_by": "phone"},
-    "sms": {"cost": 0.05, "quiet_hours": [20, 9], "explicit_consent": True, "addressed_by": "phone"},
-    "push": {"quiet_hours": [22, 8]},
-    "in_app": {},
-    "ads": {"cost": 0.01},
-    "call": {"cost": 4.0, "quiet_hours": [18, 9], "addressed_by": "phone"},
-    "postal": {"cost": 1.0},
-}
+class Exploration(Group):
+    """How chance enters: of `share` of the customers each eligible arm gets eps, and the rest goes to the arm that is best
+    under posterior draws; the others get the best by the posterior means."""
 
-_OFFERS: dict[str, dict[str, Any]] = {
-    "winback_10": {"name": "10 % off the next order", "content_type": "winback", "discount_pct": 10, "priority": 6},
-    "welcome_hello": {"name": "Welcome and how to get the most of the shop", "content_type": "welcome"},
-}
-
-_PROGRAMMES: dict[str, dict[str, Any]] = {
-    "winback": {
-        "when": {
-            "all": [
-                {"field": "stage", "op": "==", "value": "lapsed"},
-                {"field": "days_since_last_purchase", "op": "between", "value": [90, 365]},
-            ]
-        },
-        "recoverable": {"field": "is_recoverable", "op": "==", "value": True},
-        "experiment": "winback",
-        "cap": {"messages": 3, "days": 30},
-        "steps": [
-            {"channel": "email", "offers": ["winback_10"], "response_rate": 0.02},
-            {"channel": "sms", "offers": ["winback_10"], "response_rate": 0.03, "wait_days": 7, "if_not_opened": True},
-            {"channel": "call", "offers": ["winback_10"], "response_rate": 0.08, "wait_days": 7},
-        ],
-    },
-    "welcome": {
-        "when": {"field": "stage", "op": "==", "value": "new"},
-        "experiment": "welcome",
-        "cooldown_purchase_days": 1,
-        "steps": [{"channel": "email", "offers": ["welcome_hello"], "response_rate": 0.05}],
-    },
-}
-
-_COMPUTED: dict[str, dict[str, Any]] = {
-    "is_recoverable": {
-        "all": [
-            {"field": "visit_frequency", "op": ">=", "value": 3},
-            {"field": "purchase_total", "op": ">=", "value": 50},
-        ]
-    },
-}
+    share: Share = Field(0.2, description="share of the customers, drawn anew each night, for whom the policy explores")
+    eps: Annotated[float, Field(ge=0, le=0.05)] = Field(0.02, description="least probability of each eligible arm")
+    arms: Annotated[int, Field(ge=2, le=20)] = Field(8, description="eligible arms that compete, the best by score")
+    draws: Annotated[int, Field(ge=16)] = Field(64, description="posterior draws behind each probability")
 
 
 class Routing(Group):
@@ -162,7 +152,10 @@ class Routing(Group):
     offers: dict[Name, Offer]
     programmes: dict[Name, Programme]
     contact: Contact = Contact()
-    ranking: Ranking = Ranking()
+    rankings: dict[Name, Ranking] = Field(description="ranking profiles")
+    ranking: Name = Field("balanced", description="the ranking profile in force until a better one has proved itself")
+    exploration: Exploration = Exploration()
+    posteriors: Posteriors = Posteriors()
     margin_rate: Share = Field(0.30, description="margin of a sale where costs are unknown")
     assume_consent: tuple[ChannelName, ...] = Field(
         (), description="for demonstrations only: channels on which consent that is not stated counts as given"
@@ -173,16 +166,25 @@ class Routing(Group):
     def _over_the_shipped(cls, data: Any) -> Any:
         if not isinstance(data, dict):
             return data
-        shipped = {"channels": _CHANNELS, "offers": _OFFERS, "programmes": _PROGRAMMES}
-        laid = {group: laid_over(defaults, data.get(group)) for group, defaults in shipped.items()}
+        groups = {
+            "channels": shipped.CHANNELS,
+            "offers": shipped.OFFERS,
+            "programmes": shipped.PROGRAMMES,
+            "rankings": shipped.RANKINGS,
+        }
+        laid = {group: laid_over(defaults, data.get(group)) for group, defaults in groups.items()}
         computed = data.get("computed", {})
-        return {**data, **laid, "computed": {**_COMPUTED, **computed} if isinstance(computed, dict) else computed}
+        return {
+            **data,
+            **laid,
+            "computed": {**shipped.COMPUTED, **computed} if isinstance(computed, dict) else computed,
+        }
 
     @model_validator(mode="after")
     def _hangs_together(self) -> "Routing":
-        problems = [*self._broken_rules(), *self._broken_references()]
+        problems = [*self._broken_rules(), *self._broken_references(), *self._broken_channels()]
         if problems:
-            raise ValueError("; ".join(problems))
+            raise ValueError("\n".join(problems))
         return self
 
     def _broken_rules(self) -> Iterator[str]:
@@ -207,9 +209,24 @@ class Routing(Group):
                 for offer in step.offers:
                     if offer not in self.offers:
                         yield f"programme {name}, step {number}: no offer '{offer}'" + nearest(offer, self.offers)
+                for channel in sorted(set(step.response_rates) - set(step.channels)):
+                    yield f"programme {name}, step {number}: response_rates of {channel}, which is not among its channels"
             for other in programme.conflicts_with:
                 if other not in self.programmes:
                     yield f"programme {name}: no programme '{other}' to conflict with" + nearest(other, self.programmes)
+            if programme.delay_hours and programme.trigger is None:
+                yield f"programme {name}: delay_hours counts from the event of a trigger, and it has none"
+        if self.ranking not in self.rankings:
+            yield f"ranking: no ranking profile '{self.ranking}'" + nearest(self.ranking, self.rankings)
+
+    def _broken_channels(self) -> Iterator[str]:
+        known = sorted({offer.content_type for offer in self.offers.values()})
+        for name, channel in self.channels.items():
+            for content in channel.approved_templates:
+                if content not in known:
+                    yield f"channel {name}: no offer has the content_type '{content}'" + nearest(content, known)
+            if channel.enabled and channel.needs_template and not channel.approved_templates:
+                yield f"channel {name} sends approved templates only: name them in approved_templates"
         for channel in self.assume_consent:
             if self.channels[channel].explicit_consent:
                 yield f"assume_consent: {channel} needs explicit consent, which cannot be assumed"
@@ -241,10 +258,17 @@ class Experiment(Group):
 
 class Measurement(Group):
     experiments: dict[Name, Experiment]
+    worth_detecting: Annotated[float, Field(gt=0)] = Field(
+        0.05, description="relative change of an experiment's metric that is worth finding; sets power and days to go"
+    )
+    attribution_days: dict[ChannelName, Days] = Field(
+        description="an order so many days after a message of the channel, or fewer, may come from it"
+    )
 
     @model_validator(mode="before")
     @classmethod
     def _over_the_shipped(cls, data: Any) -> Any:
         if not isinstance(data, dict):
             return data
-        return {**data, "experiments": laid_over({"winback": {}, "welcome": {}}, data.get("experiments"))}
+        groups = {"experiments": shipped.EXPERIMENTS, "attribution_days": shipped.ATTRIBUTION_DAYS}
+        return {**data, **{group: laid_over(defaults, data.get(group)) for group, defaults in groups.items()}}

@@ -1,7 +1,9 @@
 """One tenant, and what all tenants of a home share."""
 
 import datetime as dt
+import re
 import zoneinfo
+from collections.abc import Iterator
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
@@ -42,13 +44,32 @@ class Shop(Group):
     measurement: Measurement = Measurement.model_validate({})
 
     @model_validator(mode="after")
-    def _experiments_known(self) -> "Shop":
+    def _hangs_together(self) -> "Shop":
+        if problems := [*self._unknown_experiments(), *self._unknown_templates()]:
+            raise ValueError("\n".join(problems))
+        return self
+
+    def _unknown_experiments(self) -> Iterator[str]:
         experiments = self.measurement.experiments
         for name, programme in self.routing.programmes.items():
             if programme.experiment and programme.experiment not in experiments:
                 near = nearest(programme.experiment, experiments)
-                raise ValueError(f"routing: programme {name}: no experiment '{programme.experiment}'{near}")
-        return self
+                yield f"routing: programme {name}: no experiment '{programme.experiment}'{near}"
+
+    def _unknown_templates(self) -> Iterator[str]:
+        known = sorted({offer.content_type for offer in self.routing.offers.values()})
+        for key in self.dispatch.templates:
+            place = f"dispatch.templates.{key}"
+            if key.count(".") != 2:
+                yield f"{place}: expected content_type.channel.language, e.g. winback.email.en"
+                continue
+            content, channel, language = key.split(".")
+            if content not in known:
+                yield f"{place}: no offer has the content_type '{content}'{nearest(content, known)}"
+            if channel not in self.routing.channels:
+                yield f"{place}: no channel '{channel}'{nearest(channel, self.routing.channels)}"
+            if language != self.language and not re.fullmatch("[a-z]{2}", language):
+                yield f"{place}: '{language}' is no language of two letters, e.g. {self.language}"
 
     @model_validator(mode="before")
     @classmethod

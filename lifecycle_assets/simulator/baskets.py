@@ -10,8 +10,8 @@ LINES_MEAN = 2.2
 RETURNED = 0.03
 
 
-def products(world: World) -> pl.DataFrame:
-    """The catalogue as the shop's `products` table."""
+def products(world: World, day: int) -> pl.DataFrame:
+    """The catalogue as the shop's `products` table, with the stock of that day."""
     number = np.arange(world.n_products)
     return pl.DataFrame(
         {
@@ -20,6 +20,7 @@ def products(world: World) -> pl.DataFrame:
             "category": np.asarray(CATEGORIES)[number // PER_CATEGORY],
             "price": world.list_price,
             "unit_cost": world.unit_cost,
+            "inventory_level": world.stock(day // 7),
         }
     )
 
@@ -27,6 +28,19 @@ def products(world: World) -> pl.DataFrame:
 def product_ids(world: World) -> pl.Series:
     """The id of every product, by its number."""
     return ids("P", np.arange(world.n_products), 4)
+
+
+def expected_order(world: World, people: People, day: int) -> tuple[np.ndarray, np.ndarray]:
+    """Expected amount of an order of each customer on that day without discount, and its margin, less what comes back."""
+    week = day // 7
+    chosen = np.diff(world.choice(week), axis=1, prepend=0)
+    price = world.prices(week).reshape(chosen.shape)
+    per_piece = np.stack(
+        [(chosen * price).sum(axis=1), (chosen * (price - world.unit_cost.reshape(price.shape))).sum(axis=1)]
+    )
+    pieces = LINES_MEAN * (1 + np.minimum(people.spending, 4) * 0.5) * (1 - RETURNED)
+    amount, margin = per_piece @ people.taste.T * pieces
+    return amount, margin
 
 
 def lines(

@@ -101,9 +101,7 @@ def live(world: World, people: People, state: State, day: int, sends: Sends, rng
     """Let the day happen; `state` is changed."""
     own = _own_purchases(world, people, state, day, rng)
     opened, clicked, converted = _responses(world, people, state, day, sends, rng)
-    left = rng.random(sends.who.size) < UNSUBSCRIBES * np.where(
-        people.persuasion[sends.who] == SLEEPING_DOG, 10.0, 1.0
-    ) * (1 + state.sent[sends.who].sum(axis=1))
+    left = rng.random(sends.who.size) < unsubscribing(people, state, sends.who)
     state.unsubscribed[sends.who[left], sends.channel[left]] = True
     driven = (people.persuasion[sends.who] == SLEEPING_DOG) & (rng.random(sends.who.size) < LEAVES)
     _leave(state, sends.who[driven], day)
@@ -126,17 +124,30 @@ def live(world: World, people: People, state: State, day: int, sends: Sends, rng
     )
 
 
+def clicking(world: World, people: People, state: State, day: int, sends: Sends) -> np.ndarray:
+    """Probability that each message is clicked on."""
+    load = state.sent[sends.who].sum(axis=1)
+    weekday = world.date(day).weekday()
+    return people.response(sends.who, sends.channel, weekday, sends.hour, sends.pct, sends.content, load)
+
+
+def unsubscribing(people: People, state: State, who: np.ndarray) -> np.ndarray:
+    """Probability that one more message makes each of these leave its channel."""
+    often = np.where(people.persuasion[who] == SLEEPING_DOG, 10.0, 1.0)
+    return UNSUBSCRIBES * often * (1 + state.sent[who].sum(axis=1))
+
+
 def _own_purchases(world: World, people: People, state: State, day: int, rng: np.random.Generator) -> np.ndarray:
     """Everyone's first purchase is on the day they join."""
     first = people.joined == day
     chance = -np.expm1(-people.purchase_rate * world.season(day))
     again = state.alive & (people.joined < day) & (rng.random(people.size, np.float32) < chance)
+    # A purchase that a message brought forward is not made again; whether it was the last one is still to be settled.
     settled = again & (state.owed > 0)
     state.owed[settled] -= 1
-    bought = np.flatnonzero((again & ~settled) | first)
-    repeat = bought[people.joined[bought] < day]
+    repeat = np.flatnonzero(again)
     _leave(state, repeat[rng.random(repeat.size) < people.dropout[repeat]], day)
-    return bought
+    return np.flatnonzero((again & ~settled) | first)
 
 
 def _leave(state: State, who: np.ndarray, day: int) -> None:
@@ -149,10 +160,7 @@ def _responses(
     world: World, people: People, state: State, day: int, sends: Sends, rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     who = sends.who
-    load = state.sent[who].sum(axis=1)
-    weekday = world.date(day).weekday()
-    chance = people.response(who, sends.channel, weekday, sends.hour, sends.pct, sends.content, load)
-    clicked = rng.random(who.size) < chance
+    clicked = rng.random(who.size) < clicking(world, people, state, day, sends)
     opened = clicked | (rng.random(who.size) < people.opening[who])
     moves = np.isin(people.persuasion[who], (PERSUADABLE, SURE_THING))
     converted = clicked & moves & state.alive[who] & (rng.random(who.size) < people.conversion[who])

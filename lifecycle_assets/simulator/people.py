@@ -31,6 +31,8 @@ CONSENT = np.array([0.85, 0.45, 0.50, 0.35])
 PERSUASION = ("persuadable", "sure_thing", "lost_cause", "sleeping_dog")
 # probability of the outcome of a campaign without and with its message, by kind of persuasion
 EFFECT = np.array([[0.05, 0.25], [0.45, 0.46], [0.02, 0.02], [0.30, 0.15]])
+# by country, the kind of persuasion that is more frequent there (position in PERSUASION), and how much more
+LEANS, LEANING = (0, 2, 3), 30.0
 # a message drives a sleeping dog away for good with this probability
 LEAVES = 0.02
 
@@ -134,11 +136,13 @@ def people(world: World, first: int, last: int) -> People:
     means = CHANNEL_MEANS[group]
     content = np.exp(rng.normal(0, 0.35, (n, len(CONTENTS))))
     rates = rng.beta(world.channel_kappa * means, world.channel_kappa * (1 - means))
+    joined = np.where(rng.random(n) < world.joining, 0, rng.integers(0, max(world.days, 1), n))
+    country = rng.integers(0, len(world.countries), n)
     return People(
         number=np.arange(first, last),
-        joined=np.where(rng.random(n) < world.joining, 0, rng.integers(0, max(world.days, 1), n)),
+        joined=joined,
         group=group,
-        country=rng.integers(0, len(world.countries), n),
+        country=country,
         purchase_rate=rate,
         dropout=rng.beta(world.dropout_a, world.dropout_b, n),
         spending=np.exp(rng.normal(0, 0.4, n)),
@@ -153,16 +157,18 @@ def people(world: World, first: int, last: int) -> People:
         conversion=rng.beta(2.0, 6.0, n),
         opening=rng.beta(3.0, 9.0, n),
         private=rng.random(n) < 0.3,
-        persuasion=_persuasion(place, rng),
+        persuasion=_persuasion(place, country, rng),
         consents=rng.random((n, len(CHANNELS))) < CONSENT,
         preferred=np.where(rng.random(n) < 0.25, rates.argmax(axis=1), -1),
     )
 
 
-def _persuasion(place: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Those who buy often buy anyway or dislike to be disturbed; those who never buy cannot be moved."""
+def _persuasion(place: np.ndarray, country: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Those who hardly buy cannot be moved, those in the middle can; those who buy often buy anyway or dislike to be disturbed.
+    Each country leans to a kind of its own."""
     weight = np.stack(
-        [np.exp(-((place - 0.55) ** 2) / 0.03), 2 * place**3, 1.5 * (1 - place) ** 2, 0.8 * (place > 0.75)], axis=1
+        [np.exp(-((place - 0.55) ** 2) / 0.03), 2 * place**3, 1.5 * (1 - place) ** 2, 0.8 * (place > 0.6)], axis=1
     )
+    weight[np.arange(place.size), np.asarray(LEANS)[country % len(LEANS)]] *= LEANING
     bounds = np.cumsum(weight / weight.sum(axis=1, keepdims=True), axis=1)
     return (rng.random(place.size)[:, None] > bounds[:, :3]).sum(axis=1)

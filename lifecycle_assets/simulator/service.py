@@ -1,4 +1,5 @@
-"""What a shop knows beside orders and messages: campaigns, surveys, complaints, payments, subscriptions, visits, costs."""
+"""What a shop knows beside orders and messages: campaigns, surveys, complaints, payments, subscriptions, visits, consents,
+requests not to be written to or to be forgotten, second devices, costs, prices."""
 
 import datetime as dt
 from collections.abc import Mapping
@@ -9,13 +10,14 @@ import polars as pl
 from lifecycle_assets.simulator.baskets import product_ids
 from lifecycle_assets.simulator.day import NEVER, State
 from lifecycle_assets.simulator.people import EFFECT, People
-from lifecycle_assets.simulator.world import CATEGORIES, PER_CATEGORY, World, ids
+from lifecycle_assets.simulator.world import CATEGORIES, CHANNELS, PER_CATEGORY, World, ids
 
 CAMPAIGNS = 3
 PLANS = {"basic": 9.0, "plus": 19.0}
 # Days until a basic plan is left for the better one, on average, at middling use.
 UPGRADES = 400
 VISIT_DAYS = 28
+SUPPRESSED, FORGOTTEN, SECOND_DEVICE = 0.002, 0.0005, 0.1
 # Of the visits that put something into the cart.
 BUY = 0.4
 MARKETING_PER_CUSTOMER = 0.004
@@ -32,6 +34,10 @@ def tables(
         "subscriptions": (held := subscriptions(world, people, state, prefix, rng)),
         "payment_events": payment_events(world, held, prefix, rng),
         "web_events": web_events(world, people, state, prefix, rng),
+        "consents": consents(world, people, rng),
+        "suppressions": suppressions(world, people, rng),
+        "erasure_requests": erasure_requests(world, people, rng),
+        "identities": identities(people, prefix, rng),
     }
 
 
@@ -169,6 +175,48 @@ def web_events(world: World, people: People, state: State, prefix: str, rng: np.
     )
 
 
+def consents(world: World, people: People, rng: np.random.Generator) -> pl.DataFrame:
+    """Consent to the channels that need it on record, given on the day of joining. Who leaves a channel does so by a message:
+    see engagement."""
+    channel = np.array([CHANNELS.index("sms"), CHANNELS.index("whatsapp")])
+    who, nth = np.nonzero(people.consents[:, channel])
+    return pl.DataFrame(
+        {
+            "customer_id": people.ids().gather(who),
+            "channel": np.asarray(CHANNELS)[channel[nth]],
+            "granted": np.ones(who.size, bool),
+            "occurred_at": _moments(world, people.joined[who], rng),
+            "source": np.full(who.size, "account"),
+        }
+    )
+
+
+def suppressions(world: World, people: People, rng: np.random.Generator) -> pl.DataFrame:
+    """Those who asked the shop not to write to them any more."""
+    who = np.flatnonzero(rng.random(people.size) < SUPPRESSED)
+    return pl.DataFrame(
+        {
+            "customer_id": people.ids().gather(who),
+            "channel": np.full(who.size, "all"),
+            "reason": np.full(who.size, "asked"),
+            "since": _moments(world, _between(people.joined[who], world.days, rng), rng),
+        }
+    )
+
+
+def erasure_requests(world: World, people: People, rng: np.random.Generator) -> pl.DataFrame:
+    """Those who asked to be forgotten."""
+    who = np.flatnonzero(rng.random(people.size) < FORGOTTEN)
+    asked = _moments(world, _between(people.joined[who], world.days, rng), rng)
+    return pl.DataFrame({"customer_id": people.ids().gather(who), "requested_at": asked})
+
+
+def identities(people: People, prefix: str, rng: np.random.Generator) -> pl.DataFrame:
+    """Customers one of whose unknown visitors (see web_events) is found out to be they: on a second device."""
+    who = np.flatnonzero(rng.random(people.size) < SECOND_DEVICE)
+    return pl.DataFrame({"customer_id": people.ids().gather(who), "anonymous_id": ids(f"{prefix}-A", who)})
+
+
 def costs(world: World, days: range) -> pl.DataFrame:
     """Daily cost of marketing and of the warehouse."""
     day = np.array(days)
@@ -186,8 +234,9 @@ def costs(world: World, days: range) -> pl.DataFrame:
 
 
 def price_history(world: World, days: range) -> pl.DataFrame:
-    """Every product's price on every day."""
+    """Every product's price and stock on every day."""
     prices = np.stack([world.prices(day // 7) for day in days])
+    stock = np.stack([world.stock(day // 7) for day in days])
     day, product = np.divmod(np.arange(prices.size), world.n_products)
     promoted = prices.ravel() < world.list_price[product]
     return pl.DataFrame(
@@ -195,6 +244,7 @@ def price_history(world: World, days: range) -> pl.DataFrame:
             "product_id": product_ids(world).gather(product),
             "date": pl.Series(np.array(world.date(days.start), "datetime64[D]") + day),
             "price": prices.ravel(),
+            "inventory_level": stock.ravel(),
             "promotion": pl.Series(["weekly"]).gather(pl.Series(np.where(promoted, 0, -1)).replace(-1, None)),
         }
     )

@@ -7,11 +7,12 @@ needed to go on.
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+import numpy as np
 import polars as pl
 
 from lifecycle_assets.hashing import generator
 from lifecycle_assets.simulator import service, telling
-from lifecycle_assets.simulator.day import Sends, State, live, policy
+from lifecycle_assets.simulator.day import Day, Sends, State, live, policy
 from lifecycle_assets.simulator.people import People, people
 from lifecycle_assets.simulator.world import CHANNELS, CONTENTS, World
 
@@ -35,9 +36,9 @@ def blocks(world: World) -> list[tuple[int, int]]:
 def past(world: World, first: int, last: int) -> Block:
     """The block's whole past under the random policy."""
     who = people(world, first, last)
-    rng = generator(world.shop, f"simulator past from {first}", world.seed)
+    rng = chance_of_past(world, first)
     state = State.fresh(who)
-    days = [(day, live(world, who, state, day, policy(world, who, state, day, rng), rng)) for day in range(world.days)]
+    days = past_days(world, who, state, rng)
     prefix = f"b{first // BLOCK}"
     tables = {
         "customers": telling.customers(world, who),
@@ -48,6 +49,21 @@ def past(world: World, first: int, last: int) -> Block:
     return Block(tables, _truth(world, who, state), state)
 
 
+def past_days(world: World, who: People, state: State, rng: np.random.Generator) -> list[tuple[int, Day]]:
+    """Each day of the past under the random policy; `state` is changed."""
+    return [(day, live(world, who, state, day, policy(world, who, state, day, rng), rng)) for day in range(world.days)]
+
+
+def chance_of_past(world: World, first: int) -> np.random.Generator:
+    """The random numbers of the past of the block that begins with this customer."""
+    return generator(world.shop, f"simulator past from {first}", world.seed)
+
+
+def chance_of_night(world: World, first: int, day: int) -> np.random.Generator:
+    """The random numbers of a day after the past."""
+    return generator(world.shop, f"simulator night {day} from {first}", world.seed)
+
+
 def night(world: World, first: int, last: int, state: State, day: int, messages: pl.DataFrame) -> Block:
     """One more day of the block after the past, with the messages that were dispatched for it.
 
@@ -55,8 +71,8 @@ def night(world: World, first: int, last: int, state: State, day: int, messages:
     those of the block's are received unless the channel was left or never allowed.
     """
     who = people(world, first, last)
-    rng = generator(world.shop, f"simulator night {day} from {first}", world.seed)
-    sends, received = _received(who, state, messages)
+    rng = chance_of_night(world, first, day)
+    sends, received = arriving(who, state, messages)
     happened = live(world, who, state, day, sends, rng)
     prefix = f"b{first // BLOCK}-d{day}"
     told = telling.engagement(world, who, [(day, happened)], prefix, rng)
@@ -72,7 +88,8 @@ def night(world: World, first: int, last: int, state: State, day: int, messages:
     )
 
 
-def _received(who: People, state: State, messages: pl.DataFrame) -> tuple[Sends, pl.DataFrame]:
+def arriving(who: People, state: State, messages: pl.DataFrame) -> tuple[Sends, pl.DataFrame]:
+    """The messages (see night) that reach these customers, and the rows of `messages` that they are of."""
     rows = messages.join(pl.DataFrame({"customer_id": who.ids()}).with_row_index("who"), on="customer_id").sort(
         "message_id"
     )

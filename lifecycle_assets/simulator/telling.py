@@ -6,18 +6,22 @@ from collections.abc import Sequence
 import numpy as np
 import polars as pl
 
+from lifecycle_assets.hashing import generator
 from lifecycle_assets.simulator.baskets import lines
 from lifecycle_assets.simulator.day import Day
 from lifecycle_assets.simulator.people import People
 from lifecycle_assets.simulator.world import CHANNELS, CONTENTS, ZONES, World, ids
 
 Days = Sequence[tuple[int, Day]]
+NAMES = ("Alex", "Ana", "Chris", "Dana", "Eva", "Jo", "Kim", "Luz", "Max", "Noa", "Pat", "Sam")
+LOCALES = {"US": "en-US", "MX": "es-MX", "ES": "es-ES"}
 # Seconds after delivery at which a privacy proxy opens a mail.
 PROXY_SECONDS = 1
 
 
 def customers(world: World, people: People) -> pl.DataFrame:
     """The `customers` table: what the customers told of themselves."""
+    rng = generator(world.shop, f"simulator names from {people.number[0]}", world.seed)
     country = _countries(world, people)
     preferred = pl.Series(CHANNELS).gather(pl.Series(people.preferred).replace(-1, None))
     joined = pl.DataFrame({"day": people.joined, "hour": 6, "second": 0, "country": country})
@@ -27,12 +31,15 @@ def customers(world: World, people: People) -> pl.DataFrame:
             "country": country,
             "timezone": country.replace_strict(ZONES),
             "preferred_channel": preferred,
+            "locale": country.replace_strict(LOCALES),
+            "first_name": np.asarray(NAMES)[rng.integers(0, len(NAMES), people.size)],
+            "birth_date": np.datetime64("1945-01-01") + rng.integers(0, 60 * 365, people.size),
             "created_at": joined.select(_moment(world)).to_series(),
             **{f"consent_{name}": people.consents[:, k] for k, name in enumerate(CHANNELS)},
         }
     ).with_columns(
         pl.format("{}@example.com", pl.col("customer_id").str.to_lowercase()).alias("email"),
-        pl.format("+1202555{}", pl.col("customer_id").str.slice(-4)).alias("phone"),
+        pl.format("+1555{}", pl.col("customer_id").str.slice(-7)).alias("phone"),
     )
 
 

@@ -3,6 +3,7 @@
 season(day)     weekly and yearly intensity of buying, 1 on average
 prices          a product is on promotion in one week of ten, at 20 % off; within a category a product is chosen with
                 probability proportional to popularity * (price / list price) ** -elasticity
+stock           a product is out of stock in one week of fifty and is not chosen then
 """
 
 import datetime as dt
@@ -23,6 +24,7 @@ CATEGORIES = (
 )  # fmt: skip
 PER_CATEGORY = 40
 PROMOTION_SHARE, PROMOTION_CUT = 0.10, 0.20
+OUT_OF_STOCK = 0.02
 ZONES = {"US": "America/New_York", "MX": "America/Mexico_City", "ES": "Europe/Madrid"}
 
 
@@ -97,8 +99,14 @@ class World:
         promoted = generator(self.shop, f"simulator promotions of week {week}", self.seed).random(self.n_products)
         return np.round(self.list_price * np.where(promoted < PROMOTION_SHARE, 1 - PROMOTION_CUT, 1.0), 2)
 
+    def stock(self, week: int) -> np.ndarray:
+        """Units of every product at hand in a week."""
+        rng = generator(self.shop, f"simulator stock of week {week}", self.seed)
+        units = np.ceil(np.exp(rng.normal(4.0, 1.0, self.n_products)))
+        return np.where(rng.random(self.n_products) < OUT_OF_STOCK, 0.0, units)
+
     def choice(self, week: int) -> np.ndarray:
         """categories x products of a category: the cumulative probability of choosing each, in a week."""
-        weight = self.popularity * (self.prices(week) / self.list_price) ** -self.elasticity
+        weight = self.popularity * (self.prices(week) / self.list_price) ** -self.elasticity * (self.stock(week) > 0)
         share = weight.reshape(len(CATEGORIES), PER_CATEGORY)
         return np.cumsum(share / share.sum(axis=1, keepdims=True), axis=1)

@@ -32,7 +32,7 @@ from lifecycle_assets.errors import ContractError, LifecycleError
 from resources.files import fsync
 from resources.warehouse.catalogue import Catalogue
 
-VALIDATION_ROWS = 1_000_000
+VALIDATION_ROWS = 200_000
 DEAD_SECONDS = 24 * 3600
 
 
@@ -70,8 +70,17 @@ class Lake:
         return [current if current.exists() else self._empty(contract)]
 
     def scan(self, contract: Contract, shop: str) -> pl.LazyFrame:
-        """The shop's current table, typed by its contract; no rows when it was never written."""
-        return contract.conform(pl.scan_parquet(self.files(contract, shop), glob=False))
+        """The shop's current table, typed by its contract; no rows when it was never written.
+
+        Raises ContractError where an earlier release wrote it and it lacks columns that it has today.
+        """
+        stored = pl.scan_parquet(self.files(contract, shop), glob=False)
+        if missing := contract.missing(stored):
+            raise ContractError(
+                f"{contract.name}: the stored table was made by an older version, without {', '.join(missing)}. "
+                f"Make it anew: lifecycle run --shop {shop} --select +{'/'.join(contract.key)}"
+            )
+        return contract.conform(stored)
 
     def scan_night(self, contract: Contract, shop: str, as_of: dt.date) -> pl.LazyFrame | None:
         """The slice that a past night left of a table with history, or None.
@@ -82,7 +91,7 @@ class Lake:
         if not path.exists():
             return None
         slice_ = pl.scan_parquet(path)
-        missing = [name for name in contract.columns if name not in slice_.collect_schema()]
+        missing = contract.missing(slice_)
         if any(not contract.columns[name].nullable for name in missing):
             return None
         return contract.conform(slice_.with_columns(pl.lit(None).alias(name) for name in missing))
@@ -187,7 +196,7 @@ class Lake:
 
     def validate(self, contract: Contract, shop: str, files: Sequence[Path]) -> int:
         """Number of rows in the files; raises ContractError when one of them breaks the contract or another shop's row
-        is among them. Memory stays bounded: rows are looked at a million at a time, keys by their hash."""
+        is among them. Memory stays bounded: rows are looked at a part at a time, keys by their hash."""
         rows = 0
         keyed = bool(contract.primary_key)
         for file in files:

@@ -10,6 +10,7 @@ import polars as pl
 from lifecycle_assets.contracts import Contract
 from lifecycle_assets.dispatch import batches as batching
 from lifecycle_assets.dispatch import decisions as deciding
+from lifecycle_assets.dispatch import gathering
 from lifecycle_assets.dispatch import ledger as ledgers
 from lifecycle_assets.dispatch import messages as writing
 from lifecycle_assets.dispatch.assignments import Assignments
@@ -28,6 +29,7 @@ from lifecycle_assets.features.rfm import CustomerRfm
 from lifecycle_assets.features.stage import LifecycleStage
 from lifecycle_assets.inputs import contracts as raw
 from lifecycle_assets.settings import Shop, parse
+from lifecycle_assets.settings.shipped import PROGRAMMES
 
 AS_OF = dt.date(2025, 3, 1)
 SHOP_FILE = """
@@ -51,6 +53,7 @@ LAPSED: dict[str, Any] = {
     "first_name": "Ana",
 }
 NEW: dict[str, Any] = {**LAPSED, "stage": "new", "recency_days": 5, "visit_frequency": 1, "purchase_total": 80.0}
+KNOWN = {contract.name: contract for contract in gathering.KNOWN}
 
 
 def table(contract: Contract, rows: list[dict[str, Any]], as_of: dt.date = AS_OF) -> pl.DataFrame:
@@ -69,7 +72,8 @@ def table(contract: Contract, rows: list[dict[str, Any]], as_of: dt.date = AS_OF
 @dataclass
 class World:
     """A shop's tables as rows, and the night run over them. `accounts` are further customer ids of `people`, each the
-    row of raw.customers of another account of the one it names as `of`."""
+    row of raw.customers of another account of the one it names as `of`. `programmes` are those of the shipped ones that are
+    enabled, `known` the rows of the models' tables and of dispatch.triggers that there are, by table."""
 
     people: dict[str, dict[str, Any]]
     as_of: dt.date = AS_OF
@@ -84,11 +88,16 @@ class World:
     holdout: dict[str, set[str]] = field(default_factory=dict)
     lines: pl.DataFrame = field(default_factory=Ledger.empty)
     shuffled: bool = False
+    explores: bool = False
+    programmes: tuple[str, ...] = ("winback", "welcome")
+    known: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     yaml: str = ""
 
     @property
     def shop(self) -> Shop:
-        return parse(Shop, SHOP_FILE + self.yaml, "shops/lupe.yaml", self.settings)
+        still = [] if self.explores else ["routing.exploration.share=0"]
+        others = [f"routing.programmes.{name}.enabled=false" for name in PROGRAMMES if name not in self.programmes]
+        return parse(Shop, SHOP_FILE + self.yaml, "shops/lupe.yaml", [*still, *others, *self.settings])
 
     def contacts(self) -> Contacts:
         people = [{"customer_id": name, **values} for name, values in (self.people | self.accounts).items()]
@@ -125,6 +134,7 @@ class World:
             table(raw.SupportTickets, self.tickets, self.as_of).lazy(),
             table(Assignments, arms, self.as_of).lazy(),
             ledgers.sent(self.lines.lazy(), found or []),
+            {name: table(KNOWN[name], rows, self.as_of).lazy() for name, rows in self.known.items()},
         )
 
     def decide(self, taken: pl.DataFrame | None = None, found: list[str] | None = None) -> pl.DataFrame:

@@ -62,8 +62,9 @@ def test_a_customer_who_passes_everything_is_sent_the_winback_mail(world: Build)
     assert (row["offer_id"], row["channel"], row["discount_pct"]) == ("winback_10", "email", 10.0)
     # 0.02 * (80 * 0.30 margin - 80 * 10 %) - 0.001 per mail
     assert float(row["expected_value"]) == pytest.approx(0.02 * (24 - 8) - 0.001)
-    # P * R * I * E with the customer's own worth as the shop's typical one: I = 16 / (16 + 24)
-    assert row["score"] == pytest.approx(0.02 * 1 * (16 / 40) * 0.6)
+    # P * R * I * E. An order is worth 16 less 0.05 for the 50 mails that it takes; the shop's typical margin is the 24 of
+    # the only customer.
+    assert row["score"] == pytest.approx(0.02 * 1 * (15.95 / (15.95 + 24)) * 0.6)
     assert row["send_at_local"].isoformat() == "2025-03-02T10:00:00"
     assert row["send_at"] == dt.datetime(2025, 3, 2, 9, tzinfo=UTC)
 
@@ -207,7 +208,7 @@ routing:
     cups: {name: Cups, content_type: winback, category: cups, discount_pct: 10, priority: 6}
     same: {name: Same as cups, content_type: winback, category: cups, discount_pct: 10, priority: 6}
   programmes:
-    winback: {steps: [{channel: email, offers: [tea, cups, same], response_rate: 0.02}]}
+    winback: {steps: [{channels: [email], offers: [tea, cups, same], response_rate: 0.02}]}
 """
     assert shop.decide()["offer_id"].to_list() == ["tea", "cups"]
 
@@ -341,6 +342,7 @@ def test_a_step_without_consent_is_passed_over_for_the_next(world: Build) -> Non
     shop.settings = CALLS
     shop.consents = [{"customer_id": "ana", "channel": "call", "granted": True, "occurred_at": LAST_MOMENT}]
     shop.people["ana"]["avg_ticket"] = 800.0  # a call is worth its cost
+    shop.as_of = AS_OF + dt.timedelta(days=1)  # for a Monday: nobody calls on Sundays
     shop.lines = ledger(night_before(8, programme="winback"))
     row = shop.decide().row(0, named=True)
     assert (row["action"], row["step"], row["channel"]) == ("send", 3, "call")
@@ -352,12 +354,80 @@ def test_a_journey_ends_with_its_last_step(world: Build) -> None:
     assert shop.reasons() == {"ana": "journey_complete"}
 
 
+@pytest.mark.parametrize(
+    ("clv_tier", "had", "days", "reason", "step"),
+    [
+        (None, 1, 1, "journey_complete", 1),  # the greeting alone is for them
+        ("Low", 1, 30, "journey_complete", 1),
+        ("Medium", 1, 1, "journey_waiting", 2),
+        ("Medium", 1, 5, SEND, 2),
+        ("Medium", 2, 5, "journey_complete", 2),
+        ("High", 2, 5, "journey_waiting", 3),
+        ("High", 2, 7, SEND, 3),
+        ("High", 3, 7, "journey_complete", 3),
+    ],
+)
+def test_a_journey_is_as_long_as_its_steps_are_for_the_customer(
+    world: Build, clv_tier: str | None, had: int, days: int, reason: str, step: int
+) -> None:
+    shop = world(ana={**NEW, "recency_days": 40})
+    shop.known = {"models.clv_forecast": [{"customer_id": "ana", "horizon_months": 12, "clv_tier": clv_tier}]}
+    shop.lines = ledger(*(night_before(days + had - n, programme="welcome", step=n) for n in range(1, had + 1)))
+    row = shop.decide().row(0, named=True)
+    assert (row["reason"], row["programme"], row["step"]) == (reason, "welcome", step)
+
+
+def test_a_step_that_was_had_does_not_hide_why_the_next_one_is_held(world: Build) -> None:
+    shop = world(ana={**REACHABLE, "consent_sms": None})
+    shop.settings = CALLS[:1]
+    shop.lines = ledger(night_before(8, programme="winback"))
+    assert shop.reasons() == {"ana": "no_consent"}
+
+
 @pytest.mark.parametrize(("nights", "expected"), [(14, "journey_conflict"), (15, SEND)])
 def test_another_running_journey_keeps_a_programme_waiting(world: Build, nights: int, expected: str) -> None:
     shop = world(ana=LAPSED)
-    shop.settings = ["routing.programmes.winback.conflicts_with=[welcome]"]
+    shop.settings = [
+        "routing.programmes.winback.conflicts_with=[welcome]",
+        "routing.programmes.welcome.active_days=14",
+    ]
     shop.lines = ledger(night_before(nights, programme="welcome"))
     assert shop.reasons() == {"ana": expected}
+
+
+# --- quiet hours ------------------------------------------------------------------------------------------------------
+
+BOTH = """
+routing:
+  channels: {call: {enabled: true, cost: 0}}
+  programmes:
+    winback:
+      steps: [{channels: [email, call], offers: [winback_10], response_rate: 0.02, response_rates: {call: 0.2}}]
+"""
+
+
+def test_a_channel_without_an_open_hour_leaves_the_message_to_another(world: Build) -> None:
+    shop = world(ana=REACHABLE)
+    shop.yaml = BOTH
+    shop.consents = [{"customer_id": "ana", "channel": "call", "granted": True, "occurred_at": LAST_MOMENT}]
+    sunday = shop.decide().row(0, named=True)  # nobody is called on Sundays
+    assert (sunday["action"], sunday["channel"], sunday["propensity"]) == ("send", "email", 1.0)
+    trace = json.loads(sunday["trace"])
+    assert [arm["arm"] for arm in trace["arms"]] == ["winback/1/email/winback_10"]
+    assert not trace["exploration"]["limited"]
+    assert trace["gates"]["quiet_hours"] == {"pass": True, "moved": False}
+    shop.as_of = AS_OF + dt.timedelta(days=1)
+    monday = shop.decide().row(0, named=True)
+    assert (monday["action"], monday["channel"]) == ("send", "call")
+
+
+def test_without_an_open_hour_on_any_channel_nothing_is_sent(world: Build) -> None:
+    shop = world(ana={**REACHABLE, "email": None})
+    shop.yaml = BOTH
+    shop.consents = [{"customer_id": "ana", "channel": "call", "granted": True, "occurred_at": LAST_MOMENT}]
+    row = shop.decide().row(0, named=True)
+    assert (row["reason"], row["channel"], row["send_at"]) == ("no_hour", "call", None)
+    assert json.loads(row["trace"])["gates"]["quiet_hours"] == {"pass": False, "moved": None}
 
 
 # --- cooldown, limits, value ------------------------------------------------------------------------------------------
@@ -412,7 +482,7 @@ routing:
     second: {name: Second, content_type: winback_discount, discount_pct: 5, priority: 7, cap: 2}
     third: {name: Third, content_type: winback_discount, discount_pct: 5, priority: 5, cap: 0}
   programmes:
-    winback: {steps: [{channel: email, offers: [first, second, third], response_rate: 0.02}]}
+    winback: {steps: [{channels: [email], offers: [first, second, third], response_rate: 0.02}]}
 """
     for shop.shuffled in (False, True):
         decided = {row["customer_id"]: row for row in shop.decide().to_dicts()}

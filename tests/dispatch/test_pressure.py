@@ -8,10 +8,12 @@ from dispatch_world import AS_OF, table
 
 from lifecycle_assets.contracts import registry
 from lifecycle_assets.dispatch.ledger import Ledger
-from lifecycle_assets.dispatch.pressure import touches
+from lifecycle_assets.dispatch.pressure import pressure, touches
 from lifecycle_assets.features.behaviour import CustomerBehaviour, customer_behaviour
 from lifecycle_assets.features.customer_orders import CustomerOrders
 from lifecycle_assets.inputs.contracts import Engagement
+from lifecycle_assets.settings import Routing
+from lifecycle_assets.settings.profile_fields import TRIGGERS
 from resources.engine.duckdb import DuckDBEngine
 
 SENT = dt.datetime(2025, 2, 24, 9, tzinfo=dt.UTC)
@@ -51,3 +53,30 @@ def test_a_machines_open_is_the_same_for_gates_and_features(tmp_path: Path) -> N
     assert by_gates.sort("customer_id")["opened"].to_list() == person
     assert by_features["open_rate_90d"].to_list() == [float(opened_by_person) for opened_by_person in person]
     assert len(set(person)) == 2
+
+
+def test_a_journey_begins_anew_so_many_days_after_its_last_message() -> None:
+    tonight = AS_OF + dt.timedelta(days=1)
+    messages = pl.LazyFrame(
+        {
+            "customer_id": ["a", "b"],
+            "message_id": ["1", "2"],
+            "day": [tonight - dt.timedelta(days=4), tonight - dt.timedelta(days=5)],
+            "channel": ["email", "email"],
+            "programme": ["welcome", "welcome"],
+            "step": [1, 1],
+            "offer_id": ["welcome_hello", "welcome_hello"],
+            "opened": [False, False],
+        }
+    )
+    bought = pl.lit(AS_OF - dt.timedelta(days=30))
+    events = [pl.lit(None, pl.Date).alias(f"since_{trigger}") for trigger in TRIGGERS]
+    begins = messages.select("customer_id", bought.alias("last_purchase"), *events)
+
+    def last_steps(again_after_days: int | None) -> list[int | None]:
+        routing = Routing.model_validate({"programmes": {"welcome": {"again_after_days": again_after_days}}})
+        heard = pressure(messages, begins, routing, as_of=AS_OF)
+        return heard.sort("customer_id").collect()["last_step_welcome"].to_list()
+
+    assert last_steps(None) == [1, 1]
+    assert last_steps(5) == [1, None]

@@ -9,14 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import TypeAdapter
 
-from lifecycle_assets.dispatch import rules
+from lifecycle_assets.dispatch import gathering, rules
+from lifecycle_assets.dispatch.model_fields import model_fields
 from lifecycle_assets.errors import SettingsError
-from lifecycle_assets.features.customer import CustomerFeatures
-from lifecycle_assets.features.loyalty import CustomerLoyalty
-from lifecycle_assets.features.rfm import CustomerRfm
-from lifecycle_assets.features.stage import LifecycleStage
-from lifecycle_assets.inputs.contracts import Customers
 from lifecycle_assets.settings import Rule, Shop, parse, profile_fields
+from lifecycle_assets.settings.shipped import PROGRAMMES
 
 FIVE_LINES = "name: x\ntimezone: Europe/Madrid\ncurrency: EUR\ncountry: ES\ninput: /x\n"
 RULE: TypeAdapter[Any] = TypeAdapter(Rule)
@@ -62,12 +59,32 @@ def test_rules_nest_and_not_turns_a_null_around() -> None:
 
 
 def test_the_list_of_fields_is_what_the_tables_hold() -> None:
-    tables = {t.name: t for t in (CustomerFeatures, LifecycleStage, CustomerRfm, CustomerLoyalty, Customers)}
-    kinds = {"number": ("Decimal", "Float64", "Int64"), "text": ("String",), "flag": ("Boolean",), "date": ("Date",)}
+    empty = {contract.name: contract.empty().lazy() for contract in gathering.READS}
+    tables = model_fields(empty, as_of=dt.date(2025, 3, 1), timezone="Europe/Madrid")
+    kinds = {
+        "number": ("Decimal", "Float64", "Int64", "UInt32"),
+        "text": ("String",),
+        "flag": ("Boolean",),
+        "date": ("Date",),
+    }
     for table, columns in profile_fields.SOURCES.items():
+        schema = tables[table].collect_schema()
         for column, kind in columns.items():
-            dtype = tables[table].polars_schema[column]
+            dtype = schema[column]
             assert type(dtype).__name__ in kinds[kind] or dtype in kinds[kind], (table, column, dtype)
+
+
+def test_the_words_of_a_field_are_those_of_its_table() -> None:
+    tables = {contract.name: contract for contract in gathering.READS}
+    columns = {"buy_tier": "propensity_tier", "upgrade_tier": "propensity_tier"}
+    words = {}
+    for table, kinds in profile_fields.SOURCES.items():
+        for name in (name for name, kind in kinds.items() if kind == "text"):
+            description = tables[table].columns[columns.get(name, name)].description or ""
+            _, listed, values = description.partition("One of: ")
+            if listed:
+                words[profile_fields.RENAMED.get(name, name)] = tuple(values.removesuffix(".").split(", "))
+    assert words == profile_fields.VALUES
 
 
 RULES = st.recursive(
@@ -115,6 +132,14 @@ def test_a_compiled_rule_agrees_with_reading_it_row_by_row(rule: dict[str, Any],
             ["programme winback: when.not.any[0]", "stage is a text"],
         ),
         (
+            "programmes: {winback: {when: {field: stage, op: ==, value: lapsd}}}",
+            ["programme winback: when: stage is never 'lapsd'; did you mean lapsed?"],
+        ),
+        (
+            "computed: {is_top: {field: rfm_tier, op: in, value: [Champion, Best]}}",
+            ["computed is_top: rfm_tier is never 'Best'; there are: Champion, Loyal"],
+        ),
+        (
             "offers: {winback_10: {when: {field: purchase_total, op: in, value: [10, many]}}}",
             ["offer winback_10: when", "purchase_total is a number", "'many'"],
         ),
@@ -127,8 +152,24 @@ def test_a_compiled_rule_agrees_with_reading_it_row_by_row(rule: dict[str, Any],
         ("programmes: {winback: {experiment: wimback}}", ["no experiment 'wimback'", "did you mean winback"]),
         ("programmes: {winback: {conflicts_with: [welcom]}}", ["no programme 'welcom'", "did you mean welcome"]),
         (
-            "programmes: {welcome: {steps: [{channel: email, offers: [welcome_helo], response_rate: 0.1}]}}",
+            "programmes: {welcome: {steps: [{channels: [email], offers: [welcome_helo], response_rate: 0.1}]}}",
             ["programme welcome, step 1", "welcome_helo", "did you mean welcome_hello"],
+        ),
+        (
+            "programmes: {welcome: {steps: [{channels: [email], offers: [welcome_hello], response_rate: 0.1, "
+            "response_rates: {sms: 0.2}}]}}",
+            ["programme welcome, step 1", "response_rates of sms"],
+        ),
+        ("programmes: {welcome: {trigger: abandoned}}", ["programmes.welcome.trigger", "'abandoned_cart'"]),
+        ("programmes: {welcome: {delay_hours: 1}}", ["programme welcome", "has none"]),
+        (
+            "programmes: {birthday: {when: {field: birthday_hours, op: ==, value: soon}}}",
+            ["programme birthday", "'soon'"],
+        ),
+        ("channels: {whatsapp: {enabled: true}}", ["channel whatsapp", "approved_templates"]),
+        (
+            "channels: {whatsapp: {approved_templates: {winbak: hello_1}}}",
+            ["channel whatsapp", "'winbak'", "did you mean winback"],
         ),
         ("offers: {winback_10: {when: {field: stage, op: ==, value: [new, lapsed]}}}", ["'==' takes one value"]),
         ("assume_consent: [sms]", ["sms needs explicit consent"]),
@@ -154,5 +195,8 @@ def test_a_shops_file_is_laid_over_what_ships() -> None:
 
 
 def test_only_the_fields_that_rules_name_are_read() -> None:
-    routing = parse(Shop, FIVE_LINES, "x").routing
-    assert rules.named_fields(routing) == {"stage", "recency_days", "visit_frequency", "purchase_total"}
+    off = [f"routing.programmes.{name}.enabled=false" for name in PROGRAMMES if name != "cold_winback"]
+    routing = parse(Shop, FIVE_LINES, "x", off).routing
+    computed = {"visit_frequency", "purchase_total", "stage", "clv_tier", "rfm_tier", "clv_potential_tier"}
+    assert rules.named_fields(routing) == {"stage", "recency_days", *computed}
+    assert "risk_band" in rules.named_fields(parse(Shop, FIVE_LINES, "x").routing)

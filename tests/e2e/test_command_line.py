@@ -157,3 +157,18 @@ def test_models_are_listed_and_the_only_version_stays(shop: Path) -> None:
     told = lifecycle(shop, "models", "rollback", "--shop", "kiosk", "churn_risk", code=1)
     assert "none to go back to" in told.stderr
     assert "Traceback" not in told.stderr
+
+
+def test_a_decision_is_explained_and_unknown_names_are_met_with_near_ones(shop: Path) -> None:
+    sql = "SELECT customer_id, reason FROM dispatch.decisions ORDER BY customer_id LIMIT 1"
+    decided = json.loads(lifecycle(shop, "query", sql, "--format", "json").stdout)[0]
+    asked = ("explain", decided["customer_id"], "--shop", "kiosk", "--offer", "winback_10")
+    told = json.loads(lifecycle(shop, *asked, "--json").stdout)
+    assert told["told"]["reason"] == decided["reason"]
+    assert {arm["arm"].split("/")[-1] for arm in told["offer"]} <= {"winback_10"}
+    assert told["told"]["sentence"] in lifecycle(shop, *asked).stdout
+    nobody = lifecycle(shop, "explain", "K00x", "--shop", "kiosk", code=1)
+    assert "'K00x'; near: K0" in nobody.stderr
+    assert "near" not in lifecycle(shop, "explain", "somebody", "--shop", "kiosk", code=1).stderr
+    nothing = lifecycle(shop, *asked[:-1], "winback_1O", code=1)
+    assert "did you mean winback_1" in nothing.stderr

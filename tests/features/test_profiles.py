@@ -16,7 +16,7 @@ from lifecycle_assets.features.customer import CustomerFeatures, customer_featur
 from lifecycle_assets.features.customer_orders import CustomerOrders
 from lifecycle_assets.features.days import end_of
 from lifecycle_assets.features.identity import IdentityMap, resolved
-from lifecycle_assets.features.loyalty import CustomerLoyalty, customer_loyalty
+from lifecycle_assets.features.loyalty import SEGMENTS, CustomerLoyalty, customer_loyalty
 from lifecycle_assets.features.orders import Orders
 from lifecycle_assets.features.profiles import Profiles, profiles
 from lifecycle_assets.features.rfm import CustomerRfm, customer_rfm
@@ -31,10 +31,17 @@ from lifecycle_assets.inputs.contracts import (
     SurveyResponses,
     WebEvents,
 )
+from lifecycle_assets.models.cadence_posteriors import CadencePosteriors
+from lifecycle_assets.models.channel_posteriors import ChannelPosteriors
 from lifecycle_assets.models.churn_risk import ChurnRisk
 from lifecycle_assets.models.clv_forecast import ClvForecast
+from lifecycle_assets.models.discount_posteriors import DiscountPosteriors
+from lifecycle_assets.models.nba_scores import NbaScores
+from lifecycle_assets.models.propensity_buy import PropensityBuy
+from lifecycle_assets.models.propensity_upgrade import PropensityUpgrade
 from lifecycle_assets.models.segment_profiles import SegmentProfiles
 from lifecycle_assets.models.segmentation_labels import SegmentationLabels
+from lifecycle_assets.models.send_time_posteriors import SendTimePosteriors
 from lifecycle_assets.settings import Customer
 
 END = end_of(AS_OF, ZONE)
@@ -83,6 +90,8 @@ def test_every_column_is_its_tables() -> None:
         "trace": "{}",
         "policy_version": "p",
         "propensity": 1.0,
+        "uplift_segment": "persuadable",
+        "cate": 0.1,
     }
     made[Decisions.name] = frame(Decisions, [{**held, "customer_id": "C05", "action": "hold"}])
     made[Reach.name] = frame(
@@ -123,6 +132,7 @@ def test_every_column_is_its_tables() -> None:
         "is_used": True,
     }
     made[ChurnRisk.name] = frame(ChurnRisk, [{"customer_id": "C05", **risk}])
+    made |= _responses()
     wide = run(profiles(SHOP, AS_OF), Profiles, made)
     models = {
         "p_alive": 0.75,
@@ -139,6 +149,17 @@ def test_every_column_is_its_tables() -> None:
         "churn_probability": 0.7,
         "risk_band": "High",
         "churn_factors": "t",
+        "buy_product_id": "tea",
+        "buy_probability": 0.4,
+        "upgrade_plan": "plus",
+        "upgrade_probability": 0.2,
+        "best_channel": "sms",
+        "best_channel_chance": 0.6,
+        "best_channel_response": 0.08,
+        "best_hour": 18,
+        "best_windows": "Tue 18:00-20:00",
+        "best_content_type": "advice",
+        "weekly_cap": 3,
     }
     assert wide.filter(customer_id="C05").select(*models).row(0, named=True) == models
     assert wide.filter(pl.col("customer_id") != "C05").select(pl.col(*models).is_null().all()).row(0) == (True,) * len(
@@ -152,12 +173,62 @@ def test_every_column_is_its_tables() -> None:
         CustomerClvInputs: {"frequency": "clv_frequency", "recency": "clv_recency", "T": "clv_t"},
         Decisions: {name: f"next_{name}" for name in Decisions.columns if f"next_{name}" in Profiles.columns},
     }
-    told = {"n_accounts", *models}
+    # The segment's tier, and the customer's own.
+    tiers = wide.select("customer_id", "best_discount_pct").filter(pl.col("customer_id").is_in(["C04", "C05"]))
+    assert tiers.rows() == [("C04", 10.0), ("C05", 5.0)]
+    assert wide.filter(customer_id="C05").select("uplift_segment", "cate").row(0) == ("persuadable", 0.1)
+    told = {"n_accounts", "best_discount_pct", "uplift_segment", "cate", *models}
     for contract in (
         CustomerFeatures, CustomerLoyalty, LifecycleStage, CustomerRfm, CustomerClvInputs, ChurnLabels, Reach, Decisions
     ):  # fmt: skip
         told |= _repeats(wide, contract, made[contract.name].rename(renamed.get(contract, {})))
     assert told == set(Profiles.columns)
+
+
+def _responses() -> dict[str, pl.DataFrame]:
+    """What the customer C05 is likely to answer to: two rows each, of which one is right."""
+    score = {"customer_id": "C05", "propensity_tier": "High", "interpretation": "i", "is_used": True}
+    product = {**score, "basis": "product"}
+    plan = {**score, "current_plan": "basic"}
+    reply = dict.fromkeys(("lo", "hi", "borrowed", "mean"), 0.1)
+    sent = {"n_sent": 1, "n_response": 0}
+    channel = {"customer_id": "C05", "alpha": 1.0, "beta": 9.0, "n_effective": 1.0, "shop_rate": 0.1, "shop_sent": 1}
+    channel |= {**reply, **sent, "order_rate": 0.1, "unsubscribe_rate": 0.0, "expected_margin": 1.0}
+    hour = {"customer_id": "C05", "best_lift": 1.0, "best_lift_lo": 1.0, "best_lift_hi": 1.0, "borrowed": 1.0, **sent}
+    tier = {**reply, **sent, "multiplier": 1.0, "multiplier_sd": 0.1, "expected_profit": 1.0, "basis": "logged"}
+    content = {"customer_id": "C05", "multiplier_sd": 0.1, **reply, **sent}
+    cadence = {"customer_id": "C05", "fatigue": 0.1, "fatigue_lo": 0.0, "fatigue_hi": 0.2, "n_sent": 1, "borrowed": 0.5}
+    rows = {
+        PropensityBuy: [
+            {**product, "product_id": "tea", "probability": 0.4},
+            {**product, "product_id": "cup", "probability": 0.3},
+            {**product, "product_id": "pot", "probability": 0.9, "is_used": False},
+        ],
+        PropensityUpgrade: [
+            {**plan, "target_plan": "plus", "probability": 0.2},
+            {**plan, "target_plan": "pro", "probability": 0.1},
+        ],
+        ChannelPosteriors: [
+            {**channel, "channel": "email", "p_best": 0.4},
+            {**channel, "channel": "push", "p_best": None},
+            {**channel, "channel": "sms", "p_best": 0.6, "mean": 0.08},
+        ],
+        SendTimePosteriors: [
+            {**hour, "channel": "email", "best_hour": 9, "windows": "Mon 09:00-11:00"},
+            {**hour, "channel": "sms", "best_hour": 18, "windows": "Tue 18:00-20:00"},
+        ],
+        NbaScores: [
+            {**content, "content_type": "advice", "multiplier": 1.2},
+            {**content, "content_type": "news", "multiplier": 0.8},
+        ],
+        DiscountPosteriors: [
+            *({**tier, "level": "segment", "unit": name, "tier": 10.0, "is_recommended": True} for name in SEGMENTS),
+            {**tier, "level": "customer", "unit": "C05", "tier": 5.0, "is_recommended": True},
+            {**tier, "level": "customer", "unit": "C05", "tier": 10.0, "is_recommended": False},
+        ],
+        CadencePosteriors: [{**cadence, "weekly_cap": 3}],
+    }
+    return {contract.name: frame(contract, given) for contract, given in rows.items()}
 
 
 def _repeats(wide: pl.DataFrame, contract: Contract, rows: pl.DataFrame) -> set[str]:

@@ -239,6 +239,20 @@ def test_shopify_customers_and_products(shopify: Path) -> None:
     ]
 
 
+def test_a_shopify_order_tells_on_its_first_row_when_it_was_shipped(tmp_path: Path) -> None:
+    rows = [
+        "Name,Email,Financial Status,Currency,Created at,Lineitem quantity,Lineitem name,Lineitem price,Fulfilled at",
+        "#1,ana@example.org,paid,EUR,2026-03-01 10:00:00 +0100,1,Mug,20.00,2026-03-03 09:30:00 +0100",
+        "#1,ana@example.org,,,2026-03-01 10:00:00 +0100,1,Card,5.00,",
+        "#2,bo@example.org,paid,EUR,2026-03-02 10:00:00 +0100,1,Bag,4.00,",
+    ]
+    (tmp_path / "orders_export.csv").write_text("\n".join(rows) + "\n", "utf-8")
+    table = read(night(tmp_path, mapping="shopify"), tmp_path).table
+    shipped = dict(table.select("product_id", "shipped_at").iter_rows())
+    at = dt.datetime(2026, 3, 3, 8, 30, tzinfo=dt.UTC)
+    assert shipped == {"Mug": at, "Card": at, "Bag": None}
+
+
 def test_an_address_never_becomes_an_id(shopify: Path) -> None:
     table = read(night(shopify, mapping="shopify"), shopify).table
     assert not any("@" in str(value) for row in table.rows() for value in row)

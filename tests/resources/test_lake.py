@@ -112,6 +112,14 @@ def test_a_bad_table_never_replaces_a_good_one(tmp_path: Path, bad: pl.DataFrame
     assert not list((tmp_path / "warehouse" / ".work").iterdir())
 
 
+def test_a_table_of_an_older_version_says_how_to_make_it_anew(tmp_path: Path) -> None:
+    lake = lake_at(tmp_path)
+    lake.write(Costs, "a", NIGHT, costs(2))
+    costs(2).drop("cost_type").write_parquet(lake.path(Costs, "a"))
+    with pytest.raises(ContractError, match=r"without cost_type\. .*lifecycle run --shop a --select \+raw/costs"):
+        lake.scan(Costs, "a")
+
+
 def test_a_key_twice_is_refused_also_beyond_one_batch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("resources.warehouse.lake.VALIDATION_ROWS", 4)
     lake = lake_at(tmp_path)

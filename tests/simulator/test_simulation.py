@@ -7,7 +7,9 @@ import numpy as np
 import polars as pl
 import pytest
 
+from lifecycle_assets.contracts import registry
 from lifecycle_assets.errors import LifecycleError
+from lifecycle_assets.inputs import ingest
 from lifecycle_assets.models.bg_nbd import BgNbd
 from lifecycle_assets.simulator.day import SLEEPING_DOG, State
 from lifecycle_assets.simulator.people import EFFECT, PERSUASION, people
@@ -78,6 +80,21 @@ def test_multipliers_are_one_on_average_and_discounts_never_hurt() -> None:
     assert (np.diff(tiers, axis=0) >= 0).all()
 
 
+def test_nobody_shares_an_address_and_every_input_table_is_told(tmp_path: Path) -> None:
+    many = World("many", START, 14, 60_000)
+    made = Simulation(tmp_path / "many")
+    made.begin(many, lambda _: None)
+    customers = pl.read_parquet(made.input / "customers" / "*.parquet")
+    assert customers.height == many.customers
+    assert customers["email"].n_unique() == customers["phone"].n_unique() == many.customers
+    assert {folder.name for folder in made.input.iterdir()} == {
+        contract.table for contract in ingest.tables(list(registry().values()))
+    }
+    strangers = pl.read_parquet(made.input / "web_events" / "*.parquet").drop_nulls("anonymous_id")
+    known = pl.read_parquet(made.input / "identities" / "*.parquet")
+    assert known.join(strangers, on="anonymous_id", how="semi").height > 0
+
+
 def test_campaigns_have_the_effects_of_the_truth(lived: tuple[World, Block]) -> None:
     _, block = lived
     rows = block.tables["campaign_assignments"].join(block.truth.select("customer_id", "persuasion"), on="customer_id")
@@ -94,11 +111,13 @@ def test_products_are_chosen_by_price_as_their_elasticity_says() -> None:
     dear = np.stack([world.prices(week) / world.list_price for week in weeks])
     assert 0.05 < (dear < 1).mean() < 0.15
     share = np.stack([np.diff(world.choice(week), axis=1, prepend=0).ravel() for week in weeks])
-    product = int(np.flatnonzero((dear.min(axis=0) < 1) & (dear.max(axis=0) == 1))[0])
+    at_hand = np.stack([world.stock(week) for week in weeks]).min(axis=0) > 0
+    assert not share[~np.stack([world.stock(week) > 0 for week in weeks])].any()
+    product = int(np.flatnonzero((dear.min(axis=0) < 1) & (dear.max(axis=0) == 1) & at_hand)[0])
     on, off = int(dear[:, product].argmin()), int(dear[:, product].argmax())
     own = slice(product // PER_CATEGORY * PER_CATEGORY, (product // PER_CATEGORY + 1) * PER_CATEGORY)
     # Odds against a product of the category whose price stayed: the other promotions cancel out.
-    other = next(k for k in range(own.start, own.stop) if k != product and dear[on, k] == dear[off, k])
+    other = next(k for k in range(own.start, own.stop) if k != product and at_hand[k] and dear[on, k] == dear[off, k])
     odds = np.log(share[on, product] / share[on, other]) - np.log(share[off, product] / share[off, other])
     price = np.log(dear[on, product] / dear[off, product])
     assert odds / price == pytest.approx(-world.elasticity[product])

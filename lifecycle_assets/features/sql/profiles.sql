@@ -18,6 +18,46 @@ clv AS (
         MAX(CASE WHEN horizon_months = 36 THEN expected_value END) AS clv_36m
     FROM models.clv_forecast
     GROUP BY customer_id
+),
+likely_products AS (
+    SELECT
+        customer_id,
+        product_id,
+        probability,
+        ROW_NUMBER() OVER (PARTITION BY customer_id ORDER BY probability DESC, product_id) AS place
+    FROM models.propensity_buy
+    WHERE is_used AND probability IS NOT NULL
+),
+likely_plans AS (
+    SELECT
+        customer_id,
+        target_plan,
+        probability,
+        ROW_NUMBER() OVER (PARTITION BY customer_id ORDER BY probability DESC, target_plan) AS place
+    FROM models.propensity_upgrade
+    WHERE is_used AND probability IS NOT NULL
+),
+best_channels AS (
+    SELECT
+        customer_id,
+        channel,
+        p_best,
+        mean,
+        ROW_NUMBER() OVER (PARTITION BY customer_id ORDER BY p_best DESC, channel) AS place
+    FROM models.channel_posteriors
+    WHERE p_best IS NOT NULL
+),
+best_contents AS (
+    SELECT
+        customer_id,
+        content_type,
+        ROW_NUMBER() OVER (PARTITION BY customer_id ORDER BY multiplier DESC, content_type) AS place
+    FROM models.nba_scores
+),
+tiers AS (
+    SELECT unit, tier, level
+    FROM models.discount_posteriors
+    WHERE is_recommended
 )
 SELECT
     CAST(:shop AS VARCHAR) AS shop_id,
@@ -99,6 +139,20 @@ SELECT
     k.churn_probability,
     k.risk_band,
     k.top_factors AS churn_factors,
+    b.product_id AS buy_product_id,
+    b.probability AS buy_probability,
+    u.target_plan AS upgrade_plan,
+    u.probability AS upgrade_probability,
+    d.uplift_segment,
+    d.cate,
+    f.channel AS best_channel,
+    f.p_best AS best_channel_chance,
+    f.mean AS best_channel_response,
+    t.best_hour,
+    t.windows AS best_windows,
+    n.content_type AS best_content_type,
+    COALESCE(w.tier, x.tier) AS best_discount_pct,
+    q.weekly_cap,
     h.churned,
     h.churned_since,
     d.action AS next_action,
@@ -121,6 +175,14 @@ LEFT JOIN clv AS e ON e.customer_id = c.customer_id
 LEFT JOIN models.segmentation_labels AS g ON g.customer_id = c.customer_id
 LEFT JOIN models.segment_profiles AS p ON p.cluster_id = g.segment
 LEFT JOIN models.churn_risk AS k ON k.customer_id = c.customer_id
+LEFT JOIN likely_products AS b ON b.customer_id = c.customer_id AND b.place = 1
+LEFT JOIN likely_plans AS u ON u.customer_id = c.customer_id AND u.place = 1
+LEFT JOIN best_channels AS f ON f.customer_id = c.customer_id AND f.place = 1
+LEFT JOIN models.send_time_posteriors AS t ON t.customer_id = c.customer_id AND t.channel = f.channel
+LEFT JOIN best_contents AS n ON n.customer_id = c.customer_id AND n.place = 1
+LEFT JOIN tiers AS w ON w.unit = c.customer_id AND w.level = 'customer'
+LEFT JOIN tiers AS x ON x.unit = l.segment AND x.level = 'segment'
+LEFT JOIN models.cadence_posteriors AS q ON q.customer_id = c.customer_id
 LEFT JOIN features.churn_labels AS h ON h.customer_id = c.customer_id
 LEFT JOIN dispatch.reach AS o ON o.customer_id = c.customer_id
 LEFT JOIN dispatch.decisions AS d ON d.customer_id = c.customer_id

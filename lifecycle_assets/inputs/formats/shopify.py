@@ -28,6 +28,7 @@ ORDER_FIELDS = (
     "Discount Amount",
     "Refunded Amount",
     "Cancelled at",
+    "Fulfilled at",
     "Source",
     "Shipping Country",
     "Billing Country",
@@ -52,6 +53,7 @@ COLUMNS = {
     "Discount Amount": "order_discount",
     "Refunded Amount": "order_refund",
     "Cancelled at": "cancelled_at",
+    "Fulfilled at": "shipped_at",
 }
 STATUSES: dict[str, str | None] = {
     "paid": "completed",
