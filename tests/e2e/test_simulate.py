@@ -1,5 +1,6 @@
 """A simulated shop through a night, a day that answers it, and the next night, with the commands that people use."""
 
+import datetime as dt
 from pathlib import Path
 
 import polars as pl
@@ -24,8 +25,16 @@ def test_a_night_is_answered_and_the_next_one_knows_it(tmp_path: Path) -> None:
     assert set(answered["message_id"]) == set(
         sent.filter(pl.col("send_at_local").dt.date() == pl.date(2025, 4, 1))["idempotency_key"]
     )
-    lifecycle(home, "run", "--shop", "sim", "--select", "raw.engagement")
+    tables = ["raw/engagement", "raw/order_lines", "features/orders", "models/experiment_results", "models/attribution"]
+    lifecycle(home, "run", "--shop", "sim", "--select", " or ".join(tables))
     known = pl.read_parquet(home / "warehouse/raw/engagement/sim/data.parquet")
     assert set(answered["message_id"]) <= set(known["message_id"])
+    measured = pl.read_parquet(home / "warehouse/models/experiment_results/sim/data.parquet")
+    assert measured["started_on"].unique().to_list() == [dt.date(2025, 4, 1)]
+    shared = pl.read_parquet(home / "warehouse/models/attribution/sim/data.parquet")
+    orders = pl.read_parquet(home / "warehouse/features/orders/sim/data.parquet")
+    assert shared.group_by("model").agg(pl.col("revenue").sum())["revenue"].unique().to_list() == [
+        orders["amount"].sum()
+    ]
     again = lifecycle(home, "simulate", "--shop", "sim", "--customers", "5", code=1)
     assert "exists" in again.stderr
