@@ -39,7 +39,6 @@ from lifecycle_assets.dispatch.offers import Arm
 from lifecycle_assets.settings import Offer, Ranking, Routing
 
 PARTS = ("score_propensity", "score_relevance", "score_impact", "score_emphasis", "score_uplift")
-FACTORS = ("channel", "content", "tier")
 MOST_UPLIFT = 2.0
 # A position among customers or arms, or many that are broadcast against each other.
 Place = int | slice | np.ndarray
@@ -93,7 +92,7 @@ class Worth:
     leaving: np.ndarray
 
     def factors(self, arm: Place, customer: Place) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """The factors of the response in the order of FACTORS."""
+        """The factors of the response: channel, content, tier."""
         known = self.known
         return (
             known.channels.factor[self.channel[arm], customer],

@@ -6,6 +6,8 @@ confidence 1. The equations are solved by a few steps of conjugate gradients (al
 customer's and an item's factors, about 0..1. With too few users, items or interactions there are no factors: no columns.
 """
 
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -18,6 +20,8 @@ if TYPE_CHECKING:
 # As in the library implicit.
 REGULARISATION, START = 0.01, 0.01
 REGISTER = 8
+# Rows that a core takes at a time.
+CHUNK = 1024
 
 
 class Factors(NamedTuple):
@@ -47,9 +51,8 @@ def fit(counts: "csr_matrix", factors: int, iterations: int, least_buyers: int, 
 
     Items of fewer than `least_buyers` customers get none: so few say more of those customers than of the item.
     """
+    import numba
     from threadpoolctl import threadpool_limits
-
-    from lifecycle_assets.models.als_kernel import solve
 
     taken = np.flatnonzero(counts.getnnz(axis=0) >= least_buyers)
     by_customer = counts[:, taken]
@@ -61,14 +64,22 @@ def fit(counts: "csr_matrix", factors: int, iterations: int, least_buyers: int, 
         side[:, :factors] = START * rng.random((len(side), factors), np.float32)
     customers[by_customer.getnnz(axis=1) == 0] = 0
     ridge = np.float32(REGULARISATION) * np.eye(width, dtype=np.float32)
-    # The solver runs its own threads; those of BLAS beside them only get in the way.
-    with threadpool_limits(1, "blas"):
+    # Each core solves a chunk of rows; the threads of BLAS beside them only get in the way.
+    with threadpool_limits(1, "blas"), ThreadPoolExecutor(numba.get_num_threads()) as cores:
         for _ in range(iterations):
             for matrix, fixed, rows in ((by_customer, items, customers), (by_item, customers, items)):
-                solve(matrix.indptr, matrix.indices, matrix.data, fixed, fixed.T @ fixed + ridge, rows)
+                half = partial(_solve_chunk, matrix, fixed, fixed.T @ fixed + ridge, rows)
+                list(cores.map(half, range(0, len(rows), CHUNK)))
     all_items = np.zeros((counts.shape[1], factors), np.float32)
     all_items[taken] = items[:, :factors]
     return Factors(np.ascontiguousarray(customers[:, :factors]), all_items)
+
+
+def _solve_chunk(matrix: "csr_matrix", fixed: np.ndarray, gram: np.ndarray, rows: np.ndarray, first: int) -> None:
+    from lifecycle_assets.models.als_kernel import solve
+
+    last = min(first + CHUNK, len(rows))
+    solve(matrix.indptr[first : last + 1], matrix.indices, matrix.data, fixed, gram, rows[first:last])
 
 
 def nothing(counts: "csr_matrix") -> Factors:

@@ -1,21 +1,23 @@
 """One half-step of alternating least squares, compiled by numba. Import it inside the function that needs it.
 
-Every row's equations are solved by one thread, so the factors are the same on any number of threads.
+Every row's equations are solved by one thread, so the factors are the same on any number of threads. Sums are reordered for
+speed (fastmath), which is the same in every process only within one compiled function: so there is no prange, and what is
+called is inlined before it is compiled.
 """
 
 import numpy as np
-from numba import njit, prange
+from numba import njit
 
 # The factors of the last round are near the solution: a few steps on are as good as an exact one (Takács, Pilászy and
 # Tikk, Applications of the conjugate gradient method for implicit feedback collaborative filtering, 2011).
 STEPS = 3
 SOLVED = np.float32(1e-20)
 ONE = np.float32(1)
-# Rows that a thread takes at a time: their common matrix is then multiplied by a block and not by single vectors.
+# Rows taken at a time: their common matrix is then multiplied by a block and not by single vectors.
 BLOCK = 64
 
 
-@njit(cache=True, fastmath=True)
+@njit(inline="always", fastmath=True)
 def _add_own(
     starts: np.ndarray,
     columns: np.ndarray,
@@ -37,7 +39,7 @@ def _add_own(
                 product[h] += dot * factors[h]
 
 
-@njit(cache=True, fastmath=True, parallel=True)
+@njit(cache=True, fastmath=True, nogil=True)
 def solve(
     starts: np.ndarray, columns: np.ndarray, counts: np.ndarray, fixed: np.ndarray, gram: np.ndarray, rows: np.ndarray
 ) -> None:
@@ -46,8 +48,7 @@ def solve(
     `starts`, `columns` and `counts` are the preferences as compressed rows; `gram` is fixed' fixed with the regularisation on
     its diagonal. A preference of 1 has the confidence 1 + count.
     """
-    for block in prange((rows.shape[0] + BLOCK - 1) // BLOCK):
-        first = block * BLOCK
+    for first in range(0, rows.shape[0], BLOCK):
         x = rows[first : first + BLOCK]
         begin = starts[first : first + BLOCK + 1]
         product = np.dot(x, gram)
