@@ -85,7 +85,8 @@ def _slowest(nights: list[dict[str, Any]]) -> list[str]:
 def run(lines: int, memory_limit: str) -> dict[str, Any]:
     """One night in a home of its own; seconds per asset come from Dagster's own event log."""
     from lifecycle_assets.definitions import Home
-    from lifecycle_assets.operations import open_instance, run_night
+    from lifecycle_assets.operations.homes import open_instance
+    from lifecycle_assets.operations.nights import run_night
 
     with tempfile.TemporaryDirectory() as base:
         folder = Path(base) / "input"

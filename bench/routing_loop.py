@@ -8,7 +8,8 @@ from bench.routing_judge import COST, Shop, judged, may_be_written_to
 from lifecycle_assets import contracts
 from lifecycle_assets.definitions import Home, build_resources, simulation
 from lifecycle_assets.errors import LifecycleError
-from lifecycle_assets.operations import dispatched, run_night, simulate, simulate_night
+from lifecycle_assets.operations.nights import run_night
+from lifecycle_assets.operations.simulation import dispatched, simulate, simulate_night
 from lifecycle_assets.settings import shipped
 from lifecycle_assets.simulator.people import people
 from lifecycle_assets.simulator.service import CAMPAIGNS

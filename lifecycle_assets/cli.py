@@ -42,7 +42,8 @@ class Format(StrEnum):
 def demo(home: HomeOption = None, as_json: JsonOption = False) -> None:
     """Run every asset on real demo data and say what was made and where it lies."""
     with _work(home) as place:
-        from lifecycle_assets.operations import run_night, seed_demo, summary
+        from lifecycle_assets.operations.homes import seed_demo
+        from lifecycle_assets.operations.nights import run_night, summary
 
         seed_demo(place)
         _say("The Complete Journey: a year of 2,469 households at a grocery chain. Every asset, one line each:")
@@ -63,7 +64,8 @@ def init(
 ) -> None:
     """Write a commented configuration for a shop, its mapping guessed from the input, and show it for correction."""
     with _work(home) as place:
-        from lifecycle_assets.operations import command, init_shop
+        from lifecycle_assets.operations.homes import command
+        from lifecycle_assets.operations.shops import init_shop
 
         text, path = init_shop(place, shop, source, timezone, currency, country, force)
         typer.echo(text)
@@ -79,7 +81,7 @@ def check(
 ) -> None:
     """Read configuration and inputs and print every problem at once, changing nothing."""
     with _work(home) as place:
-        from lifecycle_assets.operations import check_shops
+        from lifecycle_assets.operations.shops import check_shops
 
         findings = check_shops(place, [shop] if shop else place.shops())
         _result(findings, as_json)
@@ -99,7 +101,7 @@ def run(
 ) -> None:
     """Run one night of one shop. Exit code 0 only when all went well."""
     with _work(home) as place:
-        from lifecycle_assets.operations import run_night, summary
+        from lifecycle_assets.operations.nights import run_night, summary
 
         night = run_night(place, shop, _date(as_of, "--as-of") if as_of else None, select, set_ or [])
         _result(summary(place, shop, night), as_json)
@@ -114,7 +116,7 @@ def query(
 ) -> None:
     """Query the output tables, read-only."""
     with _work(home) as place:
-        from lifecycle_assets.operations import query as run_query
+        from lifecycle_assets.operations.homes import query as run_query
 
         frame = run_query(place, sql)
         if format_ is Format.csv:
@@ -141,7 +143,7 @@ def explain(
 ) -> None:
     """Tell in plain words why a customer got what the last night decided, or nothing."""
     with _work(home) as place:
-        from lifecycle_assets.operations import explain_decision
+        from lifecycle_assets.operations.decisions import explain_decision
 
         _result(explain_decision(place, shop, customer, offer), as_json)
 
@@ -150,7 +152,7 @@ def explain(
 def dev(context: typer.Context, home: HomeOption = None) -> None:
     """Open the Dagster UI and daemon on this home; further options go to `dagster dev` (e.g. -p 3001)."""
     with _work(home) as place:
-        from lifecycle_assets.operations import open_instance
+        from lifecycle_assets.operations.homes import open_instance
 
         open_instance(place).dispose()
         command = [sys.executable, "-m", "dagster", "dev", "-m", "lifecycle_assets.definitions", *context.args]
@@ -166,7 +168,7 @@ def reports(
 ) -> None:
     """List the reports, the latest first; --open shows the latest."""
     with _work(home) as place:
-        from lifecycle_assets.operations import list_reports
+        from lifecycle_assets.operations.homes import list_reports
 
         found = list_reports(place, shop)
         _result(found, as_json)
@@ -188,7 +190,7 @@ def list_models(
     """List the stored models, which of them are in force and how good they are."""
     if context.invoked_subcommand is None:
         with _work(home) as place:
-            from lifecycle_assets.operations import stored_models
+            from lifecycle_assets.operations.stored_models import stored_models
 
             _result(stored_models(place, [shop] if shop else place.shops()), as_json)
 
@@ -201,7 +203,7 @@ def rollback(
 ) -> None:
     """Withdraw the version of a model that is in force; the one before makes the scores from the next run on."""
     with _work(home) as place:
-        from lifecycle_assets.operations import rollback_model
+        from lifecycle_assets.operations.stored_models import rollback_model
 
         _say(rollback_model(place, shop, model))
 
@@ -219,8 +221,8 @@ def simulate(
 ) -> None:
     """A shop of simulated customers whose truth is known: its whole past, or (--night) the next day of one there is."""
     with _work(home) as place:
-        from lifecycle_assets.operations import simulate as begin
-        from lifecycle_assets.operations import simulate_night
+        from lifecycle_assets.operations.simulation import simulate as begin
+        from lifecycle_assets.operations.simulation import simulate_night
         from lifecycle_assets.simulator.world import World
 
         if night:
@@ -238,7 +240,7 @@ def _work(home: Path | None) -> "Iterator[Home]":
     # Another shop's broken configuration is `check`'s business, not every command's.
     logging.getLogger("lifecycle").setLevel(logging.ERROR)
     try:
-        from lifecycle_assets.operations import default_home
+        from lifecycle_assets.operations.homes import default_home
 
         yield default_home()
     except LifecycleError as error:

@@ -1,0 +1,39 @@
+"""The stored models of shops, and the way back to the one before."""
+
+from collections.abc import Sequence
+
+from lifecycle_assets import definitions
+from lifecycle_assets.definitions import Home
+from lifecycle_assets.operations.homes import Listing
+
+
+def stored_models(home: Home, shops: Sequence[str]) -> Listing:
+    """Every version of every stored model, with what is known of it."""
+    store = definitions.build_resources(home)["model_store"]
+    rows = []
+    for shop in shops:
+        home.shop(shop)
+        for version in (version for name in store.names(shop) for version in store.versions(shop, name)):
+            state = "in force" if version.is_champion else "withdrawn" if version.is_withdrawn else ""
+            state = state if store.is_whole(version) else "damaged"
+            rows.append(
+                {
+                    "shop": shop,
+                    "model": version.name,
+                    "version": version.version,
+                    "trained_as_of": str(version.trained_as_of),
+                    "state": state,
+                    "candidate": version.card.get("candidate"),
+                    "note": version.card.get("not_taken") or version.card.get("note"),
+                }
+            )
+    return Listing(rows, nothing=f"no models in {home.models} yet: lifecycle run trains them")
+
+
+def rollback_model(home: Home, shop: str, model: str) -> str:
+    """Withdraw the version in force; says which one is in force now."""
+    home.shop(shop)
+    now = definitions.build_resources(home)["model_store"].rollback(shop, model)
+    return (
+        f"{shop}: {model} is version {now.version} again, trained on {now.trained_as_of}; the next run scores with it"
+    )
