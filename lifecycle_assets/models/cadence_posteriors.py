@@ -22,6 +22,7 @@ import polars as pl
 
 from lifecycle_assets.contracts import as_of_column, count, key, number, share, shop_key, table
 from lifecycle_assets.models import slopes
+from lifecycle_assets.models.blocks import of_blocks
 from lifecycle_assets.models.evidence import Evidence, codes, shop_sums
 from lifecycle_assets.models.response_cells import Rates, cells, grouped_by_rate
 from lifecycle_assets.settings import Routing
@@ -83,13 +84,12 @@ def cadence_posteriors(
     # mean, lower end, upper end, variance: of the group, and of those with evidence in place of it
     of_group = _summary(prior)
     summary = of_group[:, group]
-    summary[:, has] = np.concatenate(
-        [
-            _summary(slopes.posterior(found.y[block], found.expected[block], at, prior[group[has][block]]))
-            for block in slopes.blocks(len(found.y))
-        ],
-        axis=1,
-    )
+    of_customer = group[has]
+
+    def summary_of(block: slice) -> np.ndarray:
+        return _summary(slopes.posterior(found.y[block], found.expected[block], at, prior[of_customer[block]]))
+
+    summary[:, has] = np.concatenate(of_blocks(summary_of, len(found.y)), axis=1)
     most = min(MOST_A_WEEK, routing.contact.cap.messages)
     n_sent = np.zeros(evidence.customers.height, np.int64)
     n_sent[has] = found.n_sent.sum(axis=1)

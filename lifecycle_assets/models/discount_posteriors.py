@@ -18,7 +18,6 @@ message of a known tier the rows of segments are the prior's; a shop without evi
 """
 
 import datetime as dt
-from collections.abc import Iterator
 from typing import NamedTuple
 
 import dataframely as dy
@@ -27,6 +26,7 @@ import polars as pl
 
 from lifecycle_assets.contracts import as_of_column, count, flag, key, number, share, shop_key, table, text
 from lifecycle_assets.models import slopes
+from lifecycle_assets.models.blocks import of_blocks
 from lifecycle_assets.models.evidence import Evidence, shop_sums
 from lifecycle_assets.models.gamma_poisson import Z90, dispersion, gamma_interval
 from lifecycle_assets.models.response_cells import Cells, Rates, cells, given_totals, grouped_by_rate
@@ -209,13 +209,14 @@ def _of_customers(
     uncertainty: np.ndarray,
     shape: _Shape,
     tiers: np.ndarray,
-) -> Iterator[pl.DataFrame]:
+) -> list[pl.DataFrame]:
     """`prior` is of the groups, `uncertainty` the covariance of the segments' multipliers."""
     curves = _multipliers(shape.at)
     width = slopes.variance(prior)
     products = (curves[:, :, None] * curves[:, None, :]).reshape(len(curves), -1)
     shop_mix = _mix(found.expected.sum(axis=0))
-    for block in slopes.blocks(has.height):
+
+    def of_block(block: slice) -> pl.DataFrame:
         part, group = has[block], has["group"][block].to_numpy()
         masses = slopes.posterior(found.y[block], found.expected[block], shape.at, prior[group])
         mean = masses @ curves
@@ -227,7 +228,7 @@ def _of_customers(
             pl.lit(CUSTOMER).alias("level"), "rate", "rate_cv", "order_rate", "ticket", "margin", unit="customer_id"
         )
         curves_of = shape.blurred(_Curves(mean, covariance, borrowed))
-        yield _table(
+        return _table(
             units,
             curves_of,
             uncertainty[group // slopes.LEVELS],
@@ -236,6 +237,8 @@ def _of_customers(
             found.n_response[block],
             tiers,
         )
+
+    return of_blocks(of_block, has.height)
 
 
 def _segment_curves(group: np.ndarray, weights: np.ndarray, shape: _Shape) -> _Curves:

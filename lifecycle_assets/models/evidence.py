@@ -100,7 +100,13 @@ def is_recent(as_of: dt.date, half_life_days: float) -> pl.Expr:
 
 def codes(labels: pl.Series, names: Sequence[str]) -> np.ndarray:
     """The place in `names` of each label (Categorical), -1 of those that are not there."""
-    return labels.cast(pl.Enum(names), strict=False).to_physical().cast(pl.Int16).fill_null(-1).to_numpy()
+    place = {name: number for number, name in enumerate(names)}
+    known = labels.unique().drop_nulls()
+    numbers = known.to_physical().cast(pl.Int64).to_numpy()
+    unknown = int(numbers.max(initial=-1)) + 1
+    table = np.full(unknown + 1, -1, np.int16)
+    table[numbers] = [place.get(label, -1) for label in known.cast(pl.String)]
+    return table[labels.to_physical().fill_null(unknown).to_numpy()]
 
 
 def sums(messages: pl.DataFrame, first: np.ndarray, group: np.ndarray, size: int, outcome: str = "responded") -> Sums:

@@ -7,7 +7,7 @@ from numba import njit
 HALF = 2.0**30
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def grouped(
     first: np.ndarray, group: np.ndarray, outcome: np.ndarray, weight: np.ndarray, size: int
 ) -> tuple[np.ndarray, np.ndarray]:

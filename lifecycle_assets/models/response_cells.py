@@ -10,14 +10,16 @@ Levels are left out of it. The channels' rates hold the same responses and only 
 keen customers who get more of a kind cannot pass for the kind's effect.
 """
 
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
 import polars as pl
 
 from lifecycle_assets.features.quantiles import quantiles
+from lifecycle_assets.models.blocks import of_blocks
 from lifecycle_assets.models.evidence import Evidence, codes, sums
-from lifecycle_assets.models.slopes import LEVELS, blocks
+from lifecycle_assets.models.slopes import LEVELS
 
 ITERATIONS, ENOUGH = 50, 1e-12
 
@@ -84,7 +86,7 @@ def cells(evidence: Evidence, rates: Rates, cell: np.ndarray, size: int) -> Cell
     """The cells of the customers; `cell` is each message's, 0 to size - 1, or -1 where it says nothing."""
     channel = codes(evidence.messages["channel"], rates.channels)
     group = np.where((channel < 0) | (cell < 0), -1, channel * size + cell).astype(np.int16)
-    parts = [_cells(evidence, rates, group, size, block) for block in blocks(evidence.customers.height)]
+    parts = of_blocks(partial(_cells, evidence, rates, group, size), evidence.customers.height)
     return Cells(*(np.concatenate(values) for values in zip(*parts, strict=True)))
 
 

@@ -6,6 +6,7 @@ import numpy as np
 import polars as pl
 
 from lifecycle_assets.models import hour_curves
+from lifecycle_assets.models.blocks import of_blocks
 from lifecycle_assets.models.evidence import Evidence, codes
 from lifecycle_assets.models.hour_curves import HOURS
 from lifecycle_assets.models.response_cells import Rates
@@ -18,7 +19,6 @@ IS_WEEKEND = (np.arange(WEEK) // HOURS >= 5).astype(np.int64)
 LEARN_FROM = 10_000
 # Rates are those of the first of several events, -log(1 - mean): infinite where a response is certain.
 MOST_MEAN = 0.99
-BLOCK = 50_000
 
 
 class Curves(NamedTuple):
@@ -134,10 +134,12 @@ def _order_peaks(orders: np.ndarray, curves: np.ndarray, priors: np.ndarray) -> 
     buyers = np.flatnonzero(orders.any(axis=1))
     sample = buyers[np.linspace(0, buyers.size - 1, min(buyers.size, LEARN_FROM)).astype(np.int64)]
     shares = hour_curves.shares(hour_curves.log_likelihoods(orders[sample], usual, curves), priors)
-    peaks = np.zeros((len(orders), 1 + hour_curves.PEAKS))
-    for start in range(0, len(orders), BLOCK):
-        fit = hour_curves.log_likelihoods(orders[start : start + BLOCK], usual, curves)
-        peaks[start : start + BLOCK] = hour_curves.peak_log_likelihoods(fit, shares)
+
+    def peaks_of(rows: np.ndarray) -> np.ndarray:
+        return hour_curves.peak_log_likelihoods(hour_curves.log_likelihoods(rows, usual, curves), shares)
+
+    peaks = np.repeat(peaks_of(np.zeros((1, HOURS))), len(orders), axis=0)
+    peaks[buyers] = np.concatenate(of_blocks(lambda block: peaks_of(orders[buyers[block]]), buyers.size))
     return peaks
 
 

@@ -17,6 +17,8 @@ evidence the intervals are those of the prior.
 
 import numpy as np
 
+from lifecycle_assets.models.blocks import of_blocks
+
 # Edges of the slopes' cells; the first begins at 0.
 EDGES = np.concatenate([[0.0], np.geomspace(0.005, 8.0, 56)])
 SLOPES = (EDGES[1:] + EDGES[:-1]) / 2
@@ -37,7 +39,6 @@ TREND_SPREAD = 6.0
 PLACES = np.clip(
     np.arange(MEANS.size) + TRENDS[:, None, None] * (np.arange(LEVELS) - LEVELS // 2)[:, None], 0, MEANS.size - 1
 )
-BLOCK = 50_000
 LEAST = 1e-300
 
 
@@ -53,17 +54,13 @@ def fit(
     of `y` and `expected`, columns at `x`). Customers of level l of segment s are group s * LEVELS + l. `usual` is the mean
     slope to be expected of any shop."""
     coarse = prior_masses(COARSE_MEANS).reshape(SLOPES.size, -1)
-    log_groups = np.zeros((segments * LEVELS, coarse.shape[1]))
-    for block in blocks(len(y)):
+
+    def log_groups_of(block: slice) -> np.ndarray:
         marginal = np.log(np.maximum(_likelihood(y[block], expected[block], x) @ coarse, LEAST))
-        for g in range(len(log_groups)):
-            log_groups[g] += marginal[group[block] == g].sum(axis=0)
+        return np.stack([marginal[group[block] == g].sum(axis=0) for g in range(segments * LEVELS)])
+
+    log_groups = np.sum(of_blocks(log_groups_of, len(y)), axis=0)
     return _segment_weights(log_groups.reshape(segments, LEVELS, SHAPES.size, -1), usual)
-
-
-def blocks(rows: int) -> list[slice]:
-    """The rows in slices, at least one, so that memory stays bounded."""
-    return [slice(start, start + BLOCK) for start in range(0, max(rows, 1), BLOCK)]
 
 
 def prior(weights: np.ndarray) -> np.ndarray:
