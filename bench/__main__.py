@@ -27,6 +27,8 @@ SECTIONS = (
     "decisions",
     "arms",
     "routing",
+    "simulate",
+    "loop",
     "job",
 )
 RESULTS = Path(__file__).parent / "RESULTS.md"

@@ -14,7 +14,6 @@ from bench.harness import measure, table
 
 TITLE = "Closed loop"
 CUSTOMERS, NIGHTS, PAST_DAYS = 10_000, 30, 400
-MILLION, TWO_YEARS = 1_000_000, 730
 OURS = "this project"
 FIFTHS = 5
 
@@ -86,9 +85,8 @@ CALIBRATION = {
 }
 
 
-def section(work: Path, _sizes: Sequence[int], _memory_limit: str) -> str:
-    """Markdown: what each policy is worth, what it learns, and what it takes to simulate a million customers."""
-    million = measure("bench.routing:begin", customers=MILLION, days=TWO_YEARS, work=str(work))
+def section(_work: Path, _sizes: Sequence[int], _memory_limit: str) -> str:
+    """Markdown: what each policy is worth, and what it learns."""
     return "\n\n".join(
         [
             f"{NIGHTS} nights of simulated shops of {CUSTOMERS:,} customers with {PAST_DAYS} days of past: about "
@@ -96,9 +94,6 @@ def section(work: Path, _sizes: Sequence[int], _memory_limit: str) -> str:
             "shop's currency per customer; silence is worth 0. Intervals are of 95 %, over customers; differences are paired "
             "by customer. The same contact rules bind all.",
             *(scenario(name) for name in SCENARIOS),
-            f"`lifecycle simulate` with {MILLION:,} customers and {TWO_YEARS} days: {million.seconds / 60:.1f} minutes, "
-            f"{million.peak_gb:.1f} GB at most, {million.value['orders']:,} order lines and {million.value['messages']:,} "
-            "messages.",
         ]
     )
 
@@ -192,21 +187,6 @@ def play(scenario: str, customers: int, nights: int, seed: int) -> dict[str, dic
         ratio, off = _ratios(own, pl.col("fifth"), FIFTHS, figure, customers)
         figures[OURS][f"{key}_fifths"] = [ratio.tolist(), _error(off).tolist()]
     return figures
-
-
-def begin(customers: int, days: int, work: str) -> dict[str, int]:
-    """The past of a shop on disk; how many rows it has."""
-    from lifecycle_assets.simulator.world import World
-    from resources.simulation import Simulation
-
-    rows = {"orders": "order_lines", "messages": "engagement"}
-    with tempfile.TemporaryDirectory(dir=work) as folder:
-        simulation = Simulation(Path(folder) / "big")
-        simulation.begin(World("big", dt.date(2024, 1, 1), days, customers), lambda _: None)
-        return {
-            name: pl.scan_parquet(simulation.input / of / "*.parquet").select(pl.len()).collect().item()
-            for name, of in rows.items()
-        }
 
 
 def by_customer(rows: pl.DataFrame, customers: int) -> np.ndarray:

@@ -1,5 +1,8 @@
 """Nights of a simulated shop under the product's own routing, each run as every night is and answered by the simulator."""
 
+import copy
+from typing import Any
+
 import numpy as np
 import polars as pl
 import yaml
@@ -24,20 +27,23 @@ POSTERIORS = (
 NIGHTLY = ["features/*", "dispatch/*", "raw/order_lines", "raw/engagement", *(f"models/{name}" for name in POSTERIORS)]
 FIRST = [*NIGHTLY, "raw/*"]
 EFFECTS = 'key:"models/uplift_*"'
+MEASURED = 'key:"models/experiment_results"'
+EXPERIMENT = "always_on"
 
 
-def ours(home: Home, shop: Shop, nights: int) -> pl.DataFrame:
+def ours(home: Home, shop: Shop, nights: int, holdout: float = 0.0) -> pl.DataFrame:
     """The nights after the shop's past under the product, as routing_judge tells them: each is run as every night is, up to
     the files of its messages, and answered by the simulator. `expected` is the expected value of the decision that night,
-    null where nothing was sent. The home gets the shop."""
+    null where nothing was sent. The home gets the shop; a share of `holdout` of its customers is written nothing, in an
+    experiment that is measured every night."""
     world = shop.world
     simulate(home, world, _silent)
     path = home.shop_file(world.shop)
-    path.write_text(path.read_text("utf-8") + yaml.safe_dump(_settings(shop), sort_keys=False), "utf-8")
+    path.write_text(path.read_text("utf-8") + yaml.safe_dump(_settings(shop, holdout), sort_keys=False), "utf-8")
     who, lived = people(world, 0, world.customers), simulation(home, world.shop)
-    rows = []
+    rows, measured = [], f" or {MEASURED}" if holdout else ""
     for day in range(world.days, world.days + nights):
-        select = f"{_selection(FIRST)} or {EFFECTS}" if day == world.days else _selection(NIGHTLY)
+        select = (f"{_selection(FIRST)} or {EFFECTS}" if day == world.days else _selection(NIGHTLY)) + measured
         night = run_night(home, world.shop, select=select)
         if not night.success:
             raise LifecycleError("; ".join(night.failures))
@@ -80,7 +86,7 @@ def _offers() -> dict[str, dict[str, object]]:
 
 
 # One programme for everyone, on all channels and at all hours of the simulator, with all of its contents and tiers.
-SETTINGS: dict[str, dict[str, object]] = {
+SETTINGS: dict[str, dict[str, Any]] = {
     "routing": {
         "channels": {
             name: {"enabled": True, "cost": cost, "quiet_hours": [22, 8], "addressed_by": "customer_id"}
@@ -90,7 +96,7 @@ SETTINGS: dict[str, dict[str, object]] = {
         "offers": _offers(),
         "programmes": {
             **{name: {"enabled": False} for name in shipped.PROGRAMMES},
-            "always_on": {
+            EXPERIMENT: {
                 "when": {"field": "visit_frequency", "op": ">=", "value": 1},
                 "again_after_days": 1,
                 "steps": [{"channels": list(CHANNELS), "offers": list(_offers()), "response_rate": 0.02}],
@@ -109,14 +115,19 @@ SETTINGS: dict[str, dict[str, object]] = {
 }
 
 
-def _settings(shop: Shop) -> dict[str, object]:
+def _settings(shop: Shop, holdout: float) -> dict[str, Any]:
     """The effect of the latest of the past's campaigns alone is learnt: one is enough, and takes time."""
     posteriors = {"unsubscribe_cost": shop.unsubscribed}
-    return {
+    settings = {
         **SETTINGS,
         "routing": {**SETTINGS["routing"], "posteriors": posteriors},
         "uplift": {"window_days": shop.world.days // (CAMPAIGNS + 1) + 1},
     }
+    if holdout:
+        settings = copy.deepcopy(settings)
+        settings["routing"]["programmes"][EXPERIMENT]["experiment"] = EXPERIMENT
+        settings["measurement"] = {"experiments": {EXPERIMENT: {"holdout_share": holdout}}}
+    return settings
 
 
 def last_purchase(world: World, order_lines: pl.LazyFrame) -> np.ndarray:
