@@ -18,6 +18,7 @@ import numpy as np
 import polars as pl
 
 from lifecycle_assets.contracts import as_of_column, count, key, number, share, shop_key, table
+from lifecycle_assets.models.blocks import of_blocks
 from lifecycle_assets.models.evidence import Evidence, codes
 from lifecycle_assets.models.gamma_poisson import dispersion, dispersion_within, gamma_interval
 from lifecycle_assets.models.response_cells import Cells, Rates, cells, given_totals, shared_multipliers
@@ -109,38 +110,43 @@ def _table(customers: pl.Series, rates: Rates, parents: _Level, found: Cells, co
         return filled
 
     y, hoped = of_all(found.y), of_all(given_totals(found.y, found.expected, parent))
+    n_sent, n_response = of_all(found.n_sent), of_all(found.n_response)
     k = dispersion_within(found.y, found.y_squares, found.expected * parent, found.expected_squares * parent**2)
-    borrowed = k / (k + hoped)
     mix = found.expected.sum(axis=0)
     mix = mix / mix.sum() if mix.sum() else np.full(len(contents), 1 / len(contents))
-    multiplier = parents.multiplier * (k + y) / (k + hoped)
-    multiplier /= (multiplier @ mix)[:, None]
-    # Of the logarithm of each multiplier over the average of them all.
-    free = 1 / (k + y) + borrowed**2 * parents.variance
-    part = mix * multiplier
-    variance = np.maximum(free * (1 - 2 * part) + (part**2 * free).sum(axis=1, keepdims=True), 0.0)
-    # The channels' rates are of the contents as the customer got them, as far as they are the customer's own.
-    from_prior = rates.borrowed[:, None]
     own = np.tile(mix, (customers.len(), 1))
     own[has] = found.expected / found.expected.sum(axis=1, keepdims=True)
-    as_sent = ((from_prior * mix + (1 - from_prior) * own) * multiplier).sum(axis=1, keepdims=True)
-    mean = np.minimum(rates.rate[:, None] * multiplier / as_sent, 1.0)
-    cv = np.sqrt((1 + rates.rate_cv[:, None] ** 2) * (1 + variance) - 1)
-    low, high = gamma_interval(mean, cv)
-    columns = {
-        "multiplier": multiplier,
-        "multiplier_sd": np.sqrt(variance),
-        "mean": mean,
-        "lo": low,
-        "hi": np.minimum(high, 1.0),
-        "n_sent": of_all(found.n_sent),
-        "n_response": of_all(found.n_response),
-        "borrowed": borrowed,
-    }
-    return pl.DataFrame(
-        {
-            "customer_id": customers.gather(np.repeat(np.arange(customers.len()), len(contents))),
-            "content_type": pl.Series(contents).gather(np.tile(np.arange(len(contents)), customers.len())),
-            **{name: np.ravel(values) for name, values in columns.items()},
+
+    def of_block(block: slice) -> pl.DataFrame:
+        borrowed = k / (k + hoped[block])
+        multiplier = parents.multiplier[block] * (k + y[block]) / (k + hoped[block])
+        multiplier /= (multiplier @ mix)[:, None]
+        # Of the logarithm of each multiplier over the average of them all.
+        free = 1 / (k + y[block]) + borrowed**2 * parents.variance[block]
+        part = mix * multiplier
+        variance = np.maximum(free * (1 - 2 * part) + (part**2 * free).sum(axis=1, keepdims=True), 0.0)
+        # The channels' rates are of the contents as the customer got them, as far as they are the customer's own.
+        from_prior = rates.borrowed[block, None]
+        as_sent = ((from_prior * mix + (1 - from_prior) * own[block]) * multiplier).sum(axis=1, keepdims=True)
+        mean = np.minimum(rates.rate[block, None] * multiplier / as_sent, 1.0)
+        low, high = gamma_interval(mean, np.sqrt((1 + rates.rate_cv[block, None] ** 2) * (1 + variance) - 1))
+        columns = {
+            "multiplier": multiplier,
+            "multiplier_sd": np.sqrt(variance),
+            "mean": mean,
+            "lo": low,
+            "hi": np.minimum(high, 1.0),
+            "n_sent": n_sent[block],
+            "n_response": n_response[block],
+            "borrowed": borrowed,
         }
-    )
+        names = customers[block]
+        return pl.DataFrame(
+            {
+                "customer_id": names.gather(np.repeat(np.arange(names.len()), len(contents))),
+                "content_type": pl.Series(contents).gather(np.tile(np.arange(len(contents)), names.len())),
+                **{name: np.ravel(values) for name, values in columns.items()},
+            }
+        )
+
+    return pl.concat(of_blocks(of_block, customers.len()))
