@@ -25,6 +25,8 @@ SECTIONS = (
     "posteriors",
     "recovery",
     "decisions",
+    "dispatch",
+    "audiences",
     "arms",
     "routing",
     "simulate",

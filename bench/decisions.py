@@ -22,6 +22,7 @@ import yaml
 
 from bench.harness import measure, table
 from lifecycle_assets.contracts import Contract
+from lifecycle_assets.days import end_of
 from lifecycle_assets.dispatch import ledger as ledgers
 from lifecycle_assets.dispatch.assignments import Assignments
 from lifecycle_assets.dispatch.batches import Batches, batches
@@ -31,8 +32,8 @@ from lifecycle_assets.dispatch.ledger import Ledger
 from lifecycle_assets.dispatch.messages import Messages, messages
 from lifecycle_assets.dispatch.profile import Sources, profiles
 from lifecycle_assets.dispatch.release import Facts, release
+from lifecycle_assets.dispatch.retention import LedgerTotals
 from lifecycle_assets.features.customer import CustomerFeatures
-from lifecycle_assets.features.days import end_of
 from lifecycle_assets.features.identity import IdentityMap
 from lifecycle_assets.features.loyalty import CustomerLoyalty
 from lifecycle_assets.features.rfm import CustomerRfm
@@ -201,6 +202,7 @@ def sources_of(given: dict[str, pl.LazyFrame], sent: pl.LazyFrame) -> Sources:
         given["support_tickets"],
         given["assignments"],
         sent,
+        Ledger.empty().lazy(),
     )
 
 
@@ -223,7 +225,13 @@ def ours(folder: str) -> dict[str, Any]:
     sent = ledgers.sent(given["ledger"], [])
     people = profiles(sources_of(given, sent), as_of=AS_OF, shop=shop)
     done("profiles")
-    decided = decide(people, shop_id=SHOP_ID, as_of=AS_OF, shop=shop, used=ledgers.offers_used(sent, AS_OF))
+    decided = decide(
+        people,
+        shop_id=SHOP_ID,
+        as_of=AS_OF,
+        shop=shop,
+        used=ledgers.offers_used(sent, LedgerTotals.empty().lazy(), AS_OF),
+    )
     del people
     done("decisions")
     lake.write(Decisions, SHOP_ID, AS_OF, decided)
@@ -242,6 +250,7 @@ def ours(folder: str) -> dict[str, Any]:
         standing(written.lazy(), contacts, shop.routing, ["email"], until=None),
         given["ledger"],
         Facts(SHOP_ID, AS_OF, "bench", dt.datetime(2025, 3, 2, tzinfo=dt.UTC), "bench", {}),
+        shop=shop,
         now=None,
         delivery=Delivery(home / "dispatch"),
         append=lambda lines: lake.append(Ledger, SHOP_ID, AS_OF, lines) and None,

@@ -18,14 +18,27 @@ from lifecycle_assets.wiring import SHOP_PARTITIONS, SHOPS
 NIGHTLY = "nightly"
 AS_OF_TAG = "lifecycle/as_of"
 SET_TAG = "lifecycle/set"
+BACKTEST = "backtest"
+# What a night does not make: it takes minutes and changes with the question.
+OF_BACKTEST = dg.AssetSelection.assets(["models", "backtest"], ["reports", "backtest"])
 
 
 def nightly_job() -> Any:
     """Ingest, features, decisions, batches and reports of one shop."""
     return dg.define_asset_job(
         NIGHTLY,
-        selection=dg.AssetSelection.all(),
+        selection=dg.AssetSelection.all() - OF_BACKTEST,
         description="One night of one shop: inputs to reports.",
+        config=dg.RunConfig(loggers={"console": {}}),
+    )
+
+
+def backtest_job() -> Any:
+    """The scores of past month ends held against what then happened, for the months of the run's configuration."""
+    return dg.define_asset_job(
+        BACKTEST,
+        selection=OF_BACKTEST,
+        description="How good each score was, month by month: past nights of one shop made again and judged.",
         config=dg.RunConfig(loggers={"console": {}}),
     )
 

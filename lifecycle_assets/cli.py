@@ -148,6 +148,21 @@ def explain(
         _result(explain_decision(place, shop, customer, offer), as_json)
 
 
+@app.command()
+def backtest(
+    shop: ShopOption,
+    from_: Annotated[str, typer.Option("--from", help="First month, YYYY-MM; default: a year before the last.")] = "",
+    to: Annotated[str, typer.Option("--to", help="Last month, YYYY-MM; default: the last one that has ended.")] = "",
+    home: HomeOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Make the scores of past month ends again and hold them against what then happened."""
+    with _work(home) as place:
+        from lifecycle_assets.operations.backtest import run_backtest
+
+        _result(run_backtest(place, shop, from_, to), as_json)
+
+
 @app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
 def dev(context: typer.Context, home: HomeOption = None) -> None:
     """Open the Dagster UI and daemon on this home; further options go to `dagster dev` (e.g. -p 3001)."""
@@ -230,6 +245,99 @@ def simulate(
         else:
             world = World(shop, _date(until, "--until") - dt.timedelta(days=days - 1), days, customers, seed)
             _result(begin(place, world, _say), as_json)
+
+
+ActorOption = Annotated[str | None, typer.Option("--actor", help="Who asks for it; default: the user of this shell.")]
+BatchArgument = Annotated[str, typer.Argument(help="The batch's id; lifecycle batches lists them.")]
+
+
+@app.command()
+def batches(shop: ShopOption, home: HomeOption = None, as_json: JsonOption = False) -> None:
+    """List the batches with their states: planned, approved, exported, acknowledged, undone, expired, cancelled."""
+    with _work(home) as place:
+        from lifecycle_assets.operations.by_hand import list_batches
+
+        _result(list_batches(place, shop), as_json)
+
+
+@app.command()
+def approve(batch: BatchArgument, shop: ShopOption, actor: ActorOption = None, home: HomeOption = None) -> None:
+    """Release a batch that waits for it (dispatch.approval), with a last look at consent."""
+    with _work(home) as place:
+        from lifecycle_assets.operations.by_hand import person, run_job
+
+        typer.echo(run_job(place, "approve_batch", "approve", shop=shop, batch=batch, actor=actor or person()))
+
+
+@app.command()
+def undo(batch: BatchArgument, shop: ShopOption, actor: ActorOption = None, home: HomeOption = None) -> None:
+    """Take a batch back: before its release it is gone, afterwards a cancel file tells the sending tool."""
+    with _work(home) as place:
+        from lifecycle_assets.operations.by_hand import person, run_job
+
+        typer.echo(run_job(place, "undo_batch", "take_back", shop=shop, batch=batch, actor=actor or person()))
+
+
+@app.command()
+def snapshot(
+    shop: ShopOption,
+    name: Annotated[str | None, typer.Option(help="Name of the snapshot; default: the time.")] = None,
+    home: HomeOption = None,
+) -> None:
+    """Keep the output tables and reports as they are; every night does so of itself."""
+    with _work(home) as place:
+        from lifecycle_assets.operations.by_hand import run_job
+
+        name = name or dt.datetime.now(dt.UTC).strftime("%Y-%m-%dT%H%M%SZ")
+        typer.echo(run_job(place, "snapshot_shop", "take_snapshot", shop=shop, name=name))
+
+
+@app.command()
+def snapshots(shop: ShopOption, home: HomeOption = None, as_json: JsonOption = False) -> None:
+    """List the snapshots, the latest first."""
+    with _work(home) as place:
+        from lifecycle_assets.operations.by_hand import list_snapshots
+
+        _result(list_snapshots(place, shop), as_json)
+
+
+@app.command()
+def restore(
+    name: Annotated[str, typer.Argument(help="The snapshot; a night's is named after its date.")],
+    shop: ShopOption,
+    home: HomeOption = None,
+) -> None:
+    """Bring the output tables and reports back to a snapshot; what was sent stays sent."""
+    with _work(home) as place:
+        from lifecycle_assets.operations.by_hand import run_job
+
+        typer.echo(run_job(place, "restore_shop", "restore", shop=shop, name=name))
+
+
+@app.command()
+def prune(
+    shop: ShopOption,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would go.")] = False,
+    home: HomeOption = None,
+) -> None:
+    """Remove what is older than the shop keeps it (settings retention); every night does so of itself."""
+    with _work(home) as place:
+        from lifecycle_assets.operations.by_hand import run_job
+
+        typer.echo(run_job(place, "prune_shop", "remove_old", shop=shop, dry_run=dry_run))
+
+
+@app.command()
+def erase(
+    customer: Annotated[str, typer.Argument(help="customer_id, of any of the customer's accounts.")],
+    shop: ShopOption,
+    home: HomeOption = None,
+) -> None:
+    """Remove a person from every file of the home and of later nights; the shop's own input is not changed."""
+    with _work(home) as place:
+        from lifecycle_assets.operations.erasure import erase_customer
+
+        typer.echo(erase_customer(place, shop, customer))
 
 
 @contextmanager

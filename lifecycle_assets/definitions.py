@@ -9,26 +9,33 @@ from typing import Any
 
 import dagster as dg
 
-from lifecycle_assets import automation, checks, contracts
+from lifecycle_assets import automation, checks, contracts, erasing, jobs
 from lifecycle_assets.dispatch import assets as dispatch
+from lifecycle_assets.dispatch.deliveries import Deliveries
 from lifecycle_assets.errors import SettingsError
 from lifecycle_assets.features import assets as features
 from lifecycle_assets.inputs import assets as inputs
 from lifecycle_assets.models import assets as models
 from lifecycle_assets.reports import assets as reports
 from lifecycle_assets.settings import Shop
+from resources.carriers import Carriers
 from resources.delivery import Delivery
 from resources.engine.duckdb import DuckDBEngine
+from resources.erasure import Erasing
 from resources.home import Home
 from resources.io_manager import WarehouseIOManager
+from resources.keeping import Keeping
 from resources.logs import cause, console
 from resources.model_store import ModelStore
 from resources.nights import Nights
+from resources.pruning import Pruning
+from resources.replays import Replays
 from resources.report_store import ReportStore
 from resources.simulation import Simulation
 from resources.snapshots import Snapshots
 from resources.sources import Sources
 from resources.warehouse.lake import Lake
+from resources.writers import Writers
 
 __all__ = ["Home", "build_defs", "build_resources", "cause", "defs"]
 
@@ -39,15 +46,22 @@ def build_resources(home: Home) -> dict[str, Any]:
     nights = Nights(home)
     lake = Lake(home.warehouse, list(contracts.registry().values()))
     engine = DuckDBEngine(deployment.memory_limit, deployment.threads)
+    delivery, report_store = Delivery(home.dispatch), ReportStore(home.reports)
     return {
         "nights": nights,
         "lake": lake,
         "warehouse": WarehouseIOManager(lake, engine, nights),
         "snapshots": Snapshots(lake, engine),
+        "replays": Replays(home, lake, build_defs, build_resources),
         "model_store": ModelStore(home.models),
         "sources": Sources(home.root),
-        "delivery": Delivery(home.dispatch),
-        "report_store": ReportStore(home.reports),
+        "delivery": delivery,
+        "carriers": Carriers(delivery),
+        "writers": Writers(home.drafts),
+        "report_store": report_store,
+        "keeping": Keeping(lake, report_store),
+        "erasing": Erasing(home, lake),
+        "pruning": Pruning(lake, delivery),
     }
 
 
@@ -71,19 +85,35 @@ def build_defs(home: Home | None = None, resource_overrides: Mapping[str, Any] |
         if isinstance(definition, dg.AssetsDefinition)
     ]
     made = {key for definition in owned for key in definition.keys}
+    # A receiver that is down fails the deliveries, and must keep nobody from being erased.
+    night = sorted(made - {dg.AssetKey(Deliveries.key)})
+    pruning = jobs.nightly_pruning(night)
+    snapshot = jobs.nightly_snapshot([*night, pruning.key])
+    erasures = erasing.nightly_erasures([*night, pruning.key, snapshot.key])
+    last = [
+        definition.map_asset_specs(lambda spec: spec.replace_attributes(owners=[deployment.owner]))
+        for definition in (pruning, snapshot, erasures)
+    ]
+    made |= {pruning.key, erasures.key}
     tables = [c for c in contracts.registry().values() if dg.AssetKey(c.key) in made]
 
     def shops() -> Mapping[str, Shop]:
         return dict(_readable(home))
 
     return dg.Definitions(
-        assets=owned,
+        assets=[*owned, *last],
         asset_checks=[
             *checks.contract_checks(tables),
             *dg.load_asset_checks_from_modules([inputs, features, dispatch]),
             *dg.load_asset_checks_from_package_module(models),
         ],
-        jobs=[automation.nightly_job(), automation.rollback_model],
+        jobs=[
+            automation.nightly_job(),
+            automation.backtest_job(),
+            automation.rollback_model,
+            erasing.erase_customer,
+            *jobs.JOBS,
+        ],
         schedules=automation.nightly_schedules(shops(), deployment.schedule_hour),
         sensors=[automation.new_input_sensor(shops)],
         resources={**build_resources(home), **(resource_overrides or {})},

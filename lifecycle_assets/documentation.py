@@ -72,7 +72,8 @@ def _rows(model: type[BaseModel], prefix: str = "", values: BaseModel | None = N
         meaning = (field.description or "").replace("|", "\\|")
         yield f"| {path} | {_type(field.annotation)} | {shown} | {meaning} |"
         if inner is not None and inner is not model:
-            yield from _rows(inner, f"{path}.<name>." if _type(field.annotation) == "mapping" else f"{path}[].")
+            inside = {"mapping": ".<name>.", "group": "."}.get(_type(field.annotation), "[].")
+            yield from _rows(inner, path + inside)
 
 
 def _group(annotation: Any) -> type[BaseModel] | None:

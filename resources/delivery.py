@@ -29,6 +29,10 @@ class Delivery:
         """The folder of all batches of a night."""
         return self.root / shop / as_of.isoformat()
 
+    def nights(self, shop: str) -> list[dt.date]:
+        """The nights that have folders, oldest first."""
+        return sorted(dt.date.fromisoformat(path.name) for path in (self.root / shop).glob("????-??-??"))
+
     def folder(self, shop: str, as_of: dt.date, batch_id: str) -> Path:
         return self.night(shop, as_of) / batch_id
 

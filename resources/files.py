@@ -1,6 +1,7 @@
 """What writing to disk for good takes."""
 
 import os
+import shutil
 import uuid
 from pathlib import Path
 
@@ -26,3 +27,15 @@ def replace(path: Path, content: bytes) -> None:
         fsync(path.parent)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def link_over(source: Path, target: Path) -> None:
+    """Make `target` another name of `source`, replacing what was there in one step."""
+    temporary = target.with_name(f".link-{uuid.uuid4().hex}")
+    try:
+        os.link(source, temporary)
+    except OSError:  # a file system without hard links
+        shutil.copyfile(source, temporary)
+        fsync(temporary)
+    temporary.replace(target)
+    fsync(target.parent)

@@ -12,7 +12,8 @@ SHOP_ID = re.compile(r"^[A-Za-z0-9][A-Za-z0-9_-]*$")
 
 
 class Home:
-    """A folder: `lifecycle.yaml`, `shops/`, `warehouse/`, `models/`, `dispatch/`, `reports/`, `dagster/`, `simulations/`."""
+    """A folder: `lifecycle.yaml`, `shops/`, `warehouse/`, `models/`, `dispatch/`, `drafts/`, `reports/`, `dagster/`,
+    `simulations/`, `backtests/`."""
 
     def __init__(self, root: Path) -> None:
         self.root = root.expanduser().resolve()
@@ -35,12 +36,20 @@ class Home:
         return self.root / "dispatch"
 
     @property
+    def drafts(self) -> Path:
+        return self.root / "drafts"
+
+    @property
     def reports(self) -> Path:
         return self.root / "reports"
 
     @property
     def simulations(self) -> Path:
         return self.root / "simulations"
+
+    @property
+    def backtests(self) -> Path:
+        return self.root / "backtests"
 
     @property
     def dagster(self) -> Path:

@@ -15,6 +15,7 @@ import pytest
         ("cross_sell", "pairs equal"),
         ("prices", "coefficients equal"),
         ("decisions", "equal"),
+        ("dispatch", "equal"),
         ("arms", "equal"),
         ("recovery", "intervals that hold the truth"),
     ],

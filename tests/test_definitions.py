@@ -61,13 +61,35 @@ def test_data_flows_one_way(home: Home) -> None:
     graph = definitions.build_defs(home).resolve_asset_graph()
     order = ["raw", "features", "models", "dispatch", "reports"]
     at_the_end = dg.AssetKey(["features", "profiles"])
-    assert not graph.get(at_the_end).child_keys, "the wide view shows what was decided; nothing is decided by it"
+    last = (["dispatch", "ledger_totals"], ["reports", "snapshot"], ["dispatch", "erasures"])
+    keeping = {dg.AssetKey(key) for key in last}
+    assert graph.get(at_the_end).child_keys <= keeping, "the wide view shows what was decided; nothing is decided by it"
     # Whom the shop may reach and who is in which arm are facts, that models may know: they are made of features alone.
-    facts = {dg.AssetKey(["dispatch", "reach"]), dg.AssetKey(["dispatch", "assignments"])}
+    facts = {dg.AssetKey(["dispatch", name]) for name in ("reach", "assignments", "experiments")}
     assert {parent.path[0] for fact in facts for parent in graph.get(fact).parent_keys} <= {"raw", "features"}
-    for key in graph.get_all_asset_keys() - {at_the_end}:
+    for key in graph.get_all_asset_keys() - {at_the_end, *keeping}:
         for parent in graph.get(key).parent_keys - facts:
             assert order.index(parent.path[0]) <= order.index(key.path[0]), f"{parent} -> {key}"
+
+
+def test_what_ends_a_night_waits_for_everything_but_the_receiver(home: Home) -> None:
+    graph = definitions.build_defs(home).resolve_asset_graph()
+    deliveries, pruning, snapshot, erasures = (
+        dg.AssetKey(key)
+        for key in (
+            ["dispatch", "deliveries"],
+            ["dispatch", "ledger_totals"],
+            ["reports", "snapshot"],
+            ["dispatch", "erasures"],
+        )
+    )
+    assert dg.AssetKey(["dispatch", "ledger"]) in graph.get(deliveries).parent_keys
+    assert not graph.get(deliveries).child_keys
+    others = graph.get_all_asset_keys() - {deliveries, pruning, snapshot, erasures}
+    others -= {key for key in others if graph.get(key).is_external}
+    assert graph.get(pruning).parent_keys == others
+    assert graph.get(snapshot).parent_keys == {*others, pruning}
+    assert graph.get(erasures).parent_keys == {*others, pruning, snapshot}
 
 
 def test_each_shop_has_its_night_in_its_own_zone(home: Home, tmp_path: Path) -> None:

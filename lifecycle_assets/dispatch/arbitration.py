@@ -204,7 +204,11 @@ def worth(profiles: pl.DataFrame, known: Known, arms: Sequence[Arm], routing: Ro
 
 
 def _qualifies(offer: Offer, routing: Routing) -> pl.Expr:
-    return rules.expression(offer.when, routing.computed) if offer.when else pl.lit(value=True)
+    wanted = rules.expression(offer.when, routing.computed) if offer.when else pl.lit(value=True)
+    if offer.variant is None:
+        return wanted
+    experiment, _, variant = offer.variant.partition(".")
+    return wanted & pl.col(f"arm_{experiment}").eq_missing(pl.lit(variant))
 
 
 def _order_worth(offer: Offer, ticket: pl.Expr, routing: Routing) -> pl.Expr:
@@ -237,7 +241,8 @@ def _base(arm: Arm, known: Known, prior_messages: float) -> tuple[float, float]:
         return rate, 0.0
     # What other contents brought says less of this one than its own messages do.
     counted = min(facts.shop_sent, prior_messages + known.sent.get(arm.offer.content_type, 0))
-    ascribed, caused = counted * facts.shop_rate * facts.order_rate, known.uplift.caused
+    ascribed = counted * facts.shop_rate * facts.order_rate
+    caused = known.caused.get(arm.lane.programme.experiment or "", known.uplift.caused)
     messages = prior_messages + counted
     return (prior_messages * rate + ascribed * caused) / messages, ascribed * (1 - caused) / messages
 

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 
 import polars as pl
 
+from lifecycle_assets.dispatch.people import PUSH_TOKEN
 from lifecycle_assets.dispatch.people import people as people_of
 from lifecycle_assets.features.identity import resolved
 from lifecycle_assets.hashing import sha256
@@ -47,11 +48,14 @@ def standing(
     until: dt.datetime | None,
 ) -> pl.LazyFrame:
     """One row per customer of `customers` (column customer_id): `erased`, and for every channel `suppressed_<channel>`,
-    `consent_<channel>` (event, flag or assumed when given; withdrawn or not_stated when not) and `address_<channel>`.
+    `consent_<channel>` (event, flag or assumed when given; withdrawn or not_stated when not) and `address_<channel>`;
+    and `dialling_country`, in which their telephone numbers are read.
 
     Only what happened before `until` counts; None takes everything known.
     """
-    addresses = people_of(contacts.customers, contacts.identity_map).select("customer_id", "email", "phone")
+    addresses = people_of(contacts.customers, contacts.identity_map).select(
+        "customer_id", "email", "phone", PUSH_TOKEN, dialling_country="country"
+    )
     people = customers.select("customer_id").join(addresses, on="customer_id", how="left")
     erased = resolved(_before(contacts.erasure_requests, "requested_at", until), contacts.identity_map)
     people = _marked(people, erased, "erased")
@@ -78,7 +82,7 @@ def standing(
             basis.alias(f"consent_{channel}"),
             pl.when(address != "").then(address).alias(f"address_{channel}"),
         ).drop("latest", "flag")
-    return people.drop("email", "phone")
+    return people.drop("email", "phone", "push_token")
 
 
 def _before(frame: pl.LazyFrame, column: str, until: dt.datetime | None) -> pl.LazyFrame:

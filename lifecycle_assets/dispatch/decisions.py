@@ -50,7 +50,7 @@ class Decisions(dy.Schema):
     send_at_local = dy.Datetime(nullable=True, description="The same in the customer's time zone, else the shop's.")
     discount_pct = number("Discount offered; null when held.", "percent", nullable=True, minimum=0, maximum=100)
     products = text("The first recommended products as a JSON list; null when held or where there are none.")
-    variant = text("Arm of the programme's experiment.")
+    variant = text("Arm of the programme's experiment: holdout, treatment, or which variant of it.")
     score = number("Product of the score's parts, each to the power of its weight.", nullable=True, minimum=0)
     score_propensity = number("Expected orders per message.", "share 0..1", nullable=True, minimum=0, maximum=1)
     score_relevance = number("Fit of category and channel.", "share 0..1", nullable=True, minimum=0, maximum=1)

@@ -43,6 +43,7 @@ REASONS = {
     "best_action": "gets the best message of the night",
     "erased": "asked to be forgotten",
     "suppressed": "is on the list of people not to contact",
+    "undone": "had a message of this programme that was taken back",
     "no_consent": "has not given consent for the channel",
     "no_address": "has no address for the channel",
     "not_qualified": "does not qualify for any programme or offer",
@@ -131,7 +132,7 @@ def _gates(lane: Lane, routing: Routing, as_of: dt.date) -> tuple[dict[str, pl.E
     arm = pl.col(f"arm_{lane.programme.experiment}") if lane.programme.experiment else pl.lit(None, dtype=pl.String)
     gates = {
         "erased": ~pl.col("erased"),
-        "suppressed": ~pl.col(f"suppressed_{channel}"),
+        "suppressed": ~pl.col(f"suppressed_{channel}") & ~pl.col(f"undone_{lane.name}"),
         "consent": pl.col(f"consent_{channel}").is_in(list(GIVEN)),
         "address": pl.col(f"address_{channel}").is_not_null(),
         "qualified": qualifies(lane, routing),
@@ -145,7 +146,7 @@ def _gates(lane: Lane, routing: Routing, as_of: dt.date) -> tuple[dict[str, pl.E
     }
     codes = {
         "erased": pl.lit("erased"),
-        "suppressed": pl.lit("suppressed"),
+        "suppressed": pl.when(f"suppressed_{channel}").then(pl.lit("suppressed")).otherwise(pl.lit("undone")),
         "consent": pl.lit("no_consent"),
         "address": pl.lit("no_address"),
         "qualified": pl.lit("not_qualified"),

@@ -36,7 +36,7 @@ def gate_words(trace: Numbers, reason: str, profile: pl.DataFrame, shop: Shop, *
     arm, by = gates["holdout"]["arm"], gates["address"]["by"]
     return {
         "erased": "did not ask to be forgotten" if gates["erased"]["pass"] else "asked to be forgotten",
-        "suppressed": f"is {'not ' if gates['suppressed']['pass'] else ''}on the list of people not to contact",
+        "suppressed": _suppressed(gates["suppressed"], reason),
         "consent": CONSENT.get(gates["consent"]["basis"], "no channel to ask about"),
         "address": f"{'has' if gates['address']['pass'] else 'has no'} {by}" if by else "no channel to ask about",
         "qualified": _qualified(trace, programme, profile, routing),
@@ -95,6 +95,12 @@ def _qualified(trace: Numbers, programme: Programme | None, profile: pl.DataFram
         if not holds(rule, profile, routing)
     ]
     return "; ".join([words, *others])
+
+
+def _suppressed(numbers: Numbers, reason: str) -> str:
+    if reason == "undone":
+        return "a message of the programme was taken back, and what it began is not over"
+    return f"is {'not ' if numbers['pass'] else ''}on the list of people not to contact"
 
 
 def _fatigue(numbers: Numbers, routing: Routing) -> str:
@@ -231,4 +237,5 @@ def _caused(trace: Numbers, routing: Routing) -> str:
     else:
         setting = percent(routing.posteriors.caused_share)
         share = f"{setting} (routing.posteriors.caused_share), averaged with what randomised campaigns say"
-    return f"{all_of} and, of the orders that the shop ascribes to messages, {share}"
+    own = "or what the programme's own experiment measured (models.caused_share)"
+    return f"{all_of} and, of the orders that the shop ascribes to messages, {share}, {own}"

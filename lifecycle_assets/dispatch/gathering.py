@@ -56,20 +56,20 @@ KNOWN = (
     UpliftScores,
     Triggers,
 )
-READS: tuple[Contract, ...] = tuple(
-    {c.name: c for c in (*FEATURES, *CONTACTS, SupportTickets, Assignments, *KNOWN, *models.READS)}.values()
-)
+PROFILE: tuple[Contract, ...] = (*FEATURES, *CONTACTS, SupportTickets, Assignments, *KNOWN)
+READS: tuple[Contract, ...] = tuple({c.name: c for c in (*PROFILE, *models.READS)}.values())
 
 # The tables of READS by their name without the area.
 Tables = Mapping[str, pl.LazyFrame]
 
 
-def sources(tables: Tables, sent: pl.LazyFrame) -> Sources:
-    """What profiles are made of; `sent` are the ledger's lines that went out (see ledger.sent)."""
+def sources(tables: Tables, sent: pl.LazyFrame, undone: pl.LazyFrame) -> Sources:
+    """What profiles are made of; `sent` and `undone` are lines of the ledger (see ledger.heard and ledger.undone)."""
     return Sources(
         **_named(tables, (*FEATURES, SupportTickets, Assignments)),
         contacts=Contacts(**_named(tables, CONTACTS)),
         sent=sent,
+        undone=undone,
         known={contract.name: tables[contract.table] for contract in KNOWN},
     )
 

@@ -13,7 +13,9 @@ that comes anyway where the customer also responds to the message, which they ar
 campaign of the effect E and the response B without treatment says that E / (E + B q) of the ascribed orders are caused, q
 being the shop's response rate (1, as if all were ascribed, where no channel tells of clicks). Where uplift is used E is the
 mean of the positive effects. Else the configured share, held as loosely as one of which nothing is known, is averaged with
-what the interval of each randomised campaign says, by precision.
+what the interval of each randomised campaign says, by precision. A programme whose own experiment has measured its share has
+that one, drawn towards the shop's and those of the others; all other programmes have the mean that the measured ones are
+drawn to (models.caused_share).
 
 A campaign shows the orders that a message brings less those that it prevents, and never the two apart: those prevented lie
 between none and all that come anyway (Kallus, What's the harm?, NeurIPS 2022). Who was put off stays away, so that an order
@@ -22,7 +24,7 @@ the tenth of the customers in which they are most; where no tenth's effect is be
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Generic, TypeVar
 
 import numpy as np
@@ -31,12 +33,14 @@ import polars as pl
 from lifecycle_assets.confidence import Z
 from lifecycle_assets.contracts import Contract
 from lifecycle_assets.models.cadence_posteriors import CadencePosteriors
+from lifecycle_assets.models.caused_share import CausedShare, believed
 from lifecycle_assets.models.channel_posteriors import ChannelPosteriors
 from lifecycle_assets.models.discount_posteriors import DiscountPosteriors
 from lifecycle_assets.models.nba_scores import NbaScores
 from lifecycle_assets.models.policy_evaluation import PolicyEvaluation
 from lifecycle_assets.models.propensity_messages import TELL_CLICKS
 from lifecycle_assets.models.recommendations import UserRecommendations
+from lifecycle_assets.models.registry import Registry
 from lifecycle_assets.models.send_time_posteriors import SendTimePosteriors
 from lifecycle_assets.models.uplift_evaluation import UpliftEvaluation
 from lifecycle_assets.models.uplift_scores import UpliftScores
@@ -60,9 +64,13 @@ READS: tuple[Contract, ...] = (
     CadencePosteriors,
     UpliftScores,
     UpliftEvaluation,
+    CausedShare,
     UserRecommendations,
     PolicyEvaluation,
+    Registry,
 )
+# The stored models whose scores rules may ask of (see model_fields).
+SCORED = ("churn_risk", "propensity_buy", "propensity_upgrade")
 
 
 @dataclass(frozen=True)
@@ -76,8 +84,10 @@ class Knowledge:
     cadence_posteriors: pl.LazyFrame
     uplift_scores: pl.LazyFrame
     uplift_evaluation: pl.LazyFrame
+    caused_share: pl.LazyFrame
     user_recommendations: pl.LazyFrame
     policy_evaluation: pl.LazyFrame
+    registry: pl.LazyFrame
 
 
 def nothing_known() -> Knowledge:
@@ -132,10 +142,11 @@ class Bearing:
 
 @dataclass(frozen=True)
 class Uplift:
-    """What campaigns say of messages: `caused`, the share of ascribed orders that messages cause, over the shop; and of
-    customers, in their order, `cate` and `segment` (NaN and null without an estimate); `effect`, the orders that a message
-    causes, less those that it may prevent for good, over the mean of those that messages cause; and `anyway`, those that come
-    without it, over the mean (both 1 without an estimate). The effect on those for whom a message is of no use or harm is 0."""
+    """What campaigns say of messages: `caused`, the share of ascribed orders that messages cause, where their own experiment
+    does not tell it; and of customers, in their order, `cate` and `segment` (NaN and null without an estimate); `effect`, the
+    orders that a message causes, less those that it may prevent for good, over the mean of those that messages cause; and
+    `anyway`, those that come without it, over the mean (both 1 without an estimate). The effect on those for whom a message is
+    of no use or harm is 0."""
 
     campaign: str | None
     caused: float
@@ -157,7 +168,8 @@ class Uplift:
 
 @dataclass(frozen=True)
 class Known:
-    """What is known of customers, in their order; `sent` counts the settled messages of each content."""
+    """What is known of customers, in their order; `sent` counts the settled messages of each content, `caused` is the share of
+    ascribed orders that messages cause, of the experiments that have measured it."""
 
     channels: Factors[str]
     contents: Factors[str]
@@ -166,7 +178,8 @@ class Known:
     sent: Mapping[str, int]
     bearing: Bearing
     uplift: Uplift
-    versions: Mapping[str, str | None]
+    caused: Mapping[str, float]
+    versions: Mapping[str, int | str | None]
 
     def of(self, customers: np.ndarray) -> "Known":
         """The same of these customers only, given by their positions."""
@@ -178,6 +191,7 @@ class Known:
             self.sent,
             self.bearing.of(customers),
             self.uplift.of(customers),
+            self.caused,
             self.versions,
         )
 
@@ -194,6 +208,7 @@ def known(profiles: pl.DataFrame, knowledge: Knowledge, routing: Routing) -> Kno
     contents = sorted({offer.content_type for offer in routing.offers.values()})
     facts = _facts(knowledge.channel_posteriors)
     uplift = _uplift(knowledge, customers, routing.posteriors, _response_rate(facts))
+    caused, of_others = _measured(knowledge.caused_share, uplift.caused)
     return Known(
         _factors(on_channels, customers, "channel", channels),
         _factors(
@@ -203,8 +218,13 @@ def known(profiles: pl.DataFrame, knowledge: Knowledge, routing: Routing) -> Kno
         facts,
         dict(knowledge.nba_scores.group_by("content_type").agg(pl.col("n_sent").sum()).collect().iter_rows()),
         _bearing(knowledge.cadence_posteriors, customers),
-        uplift,
-        {"posteriors": _latest(knowledge.channel_posteriors), "uplift_campaign": uplift.campaign},
+        replace(uplift, caused=of_others),
+        caused,
+        {
+            **_in_force(knowledge.registry),
+            "posteriors": _latest(knowledge.channel_posteriors),
+            "uplift_campaign": uplift.campaign,
+        },
     )
 
 
@@ -270,6 +290,12 @@ def _facts(channel_posteriors: pl.LazyFrame) -> dict[str, ChannelFacts]:
     return {row[0]: ChannelFacts(*row[1:]) for row in rows.sort("channel").collect().iter_rows()}
 
 
+def _in_force(registry: pl.LazyFrame) -> dict[str, int]:
+    """The version in force of each stored model whose scores may have been asked of."""
+    champions = registry.filter(pl.col("is_champion") & pl.col("model").is_in(SCORED)).sort("model")
+    return dict(champions.select("model", "version").collect().iter_rows())
+
+
 def _latest(channel_posteriors: pl.LazyFrame) -> str | None:
     night = channel_posteriors.select(pl.max("as_of")).collect().item()
     return night and str(night)
@@ -317,6 +343,16 @@ def _uplift(knowledge: Knowledge, customers: pl.DataFrame, settings: Posteriors,
         else _caused(mean_effect, mean_anyway, response_rate)
     )
     return Uplift(campaign, caused, rows["cate"].fill_null(np.nan).to_numpy(), rows["uplift_segment"], *relative)
+
+
+def _measured(caused_share: pl.LazyFrame, shop_share: float) -> tuple[dict[str, float], float]:
+    """Experiment -> share of the ascribed orders that its messages cause, of those that have measured it; and that of all
+    others."""
+    rows = caused_share.filter(pl.col("measured").is_not_null()).sort("experiment").collect()
+    if rows.is_empty():
+        return {}, shop_share
+    shares, of_others = believed(shop_share, rows["measured"].to_numpy(), rows["error"].to_numpy())
+    return dict(zip(rows["experiment"], shares.tolist(), strict=True)), of_others
 
 
 def _prevented(scores: pl.LazyFrame) -> float:

@@ -10,8 +10,8 @@ from collections.abc import Callable, Mapping
 
 import polars as pl
 
+from lifecycle_assets.days import end_of
 from lifecycle_assets.dispatch.knowledge import uplift_in_use
-from lifecycle_assets.features.days import end_of
 from lifecycle_assets.settings.profile_fields import TRIGGERS
 
 Tables = Mapping[str, pl.LazyFrame]

@@ -8,6 +8,9 @@ import polars as pl
 
 from lifecycle_assets.features.identity import moved, resolved
 
+# The registration token of the customer's device, which is a further column of the input.
+PUSH_TOKEN = pl.col("attributes").str.json_path_match("$.push_token").alias("push_token")
+
 
 def people(customers: pl.LazyFrame, identity_map: pl.LazyFrame) -> pl.LazyFrame:
     """raw.customers with one row per profile, under the profile's customer_id; profiles of one account as they are."""

@@ -8,6 +8,9 @@ the ledger belongs to the day after its night, unless engagement says when it wa
 after delivery (after sending, where no delivery is reported) are a machine's and do not count, the same rule as in
 features.customer_behaviour; channels that cannot report an open cannot be "not opened" either.
 
+Messages that were undone count nowhere here, unless engagement says that they reached the customer all the same. They keep
+their customers from the programme instead: for as long as the journey that they belonged to would have lasted.
+
 A discount is promised from the day on which it was sent, for the offer's valid_days or to the end of the offer, whichever
 comes first, or to the customer's next purchase.
 """
@@ -16,8 +19,8 @@ import datetime as dt
 
 import polars as pl
 
-from lifecycle_assets.features.days import end_of
-from lifecycle_assets.settings import Cap, Routing
+from lifecycle_assets.days import end_of
+from lifecycle_assets.settings import Cap, Programme, Routing
 
 OPENS_ARE_SEEN = ("email", "whatsapp", "push", "in_app")
 MACHINE_OPEN = dt.timedelta(seconds=2)
@@ -84,11 +87,7 @@ def pressure(messages: pl.LazyFrame, begins: pl.LazyFrame, routing: Routing, *, 
     ]
     for name, programme in routing.programmes.items():
         own = (pl.col("programme") == name).fill_null(value=False)
-        journey = own & (pl.col("day") > pl.col("last_purchase"))
-        if programme.trigger:
-            journey = journey & (pl.col("day") >= pl.col(f"since_{programme.trigger}")).fill_null(value=False)
-        if programme.again_after_days:
-            journey = journey & (pl.col("day") > as_of + dt.timedelta(days=1 - programme.again_after_days))
+        journey = own & _under_way(programme, as_of)
         columns += [
             (own & _within(programme.cap or contact.cap, as_of)).sum().alias(f"sent_{name}"),
             pl.col("step").filter(journey).max().alias(f"last_step_{name}"),
@@ -102,6 +101,36 @@ def pressure(messages: pl.LazyFrame, begins: pl.LazyFrame, routing: Routing, *, 
         .group_by("customer_id")
         .agg(columns)
     )
+
+
+def taken_back(undone: pl.LazyFrame, begins: pl.LazyFrame, routing: Routing, *, as_of: dt.date) -> pl.LazyFrame:
+    """One row per customer of `begins` (see `pressure`) with messages undone (see ledger.undone): undone_<p> for every
+    programme p, whether it stays silent towards the customer. A message undone before its release silences it for its night
+    only; one undone afterwards for the rest of its journey, tonight's own included."""
+    went_out = pl.col("event") == "compensated"
+    messages = undone.filter((pl.col("as_of") == as_of) | (went_out & (pl.col("as_of") < as_of))).select(
+        "customer_id", "programme", day=pl.col("as_of").dt.offset_by("1d"), is_tonights=pl.col("as_of") == as_of
+    )
+    return (
+        messages.join(begins, on="customer_id")
+        .group_by("customer_id")
+        .agg(
+            ((pl.col("programme") == name) & (pl.col("is_tonights") | _under_way(programme, as_of)))
+            .any()
+            .alias(f"undone_{name}")
+            for name, programme in routing.programmes.items()
+        )
+    )
+
+
+def _under_way(programme: Programme, as_of: dt.date) -> pl.Expr:
+    """Whether a message of the programme belongs to the journey since the last purchase and event."""
+    journey = pl.col("day") > pl.col("last_purchase")
+    if programme.trigger:
+        journey = journey & (pl.col("day") >= pl.col(f"since_{programme.trigger}")).fill_null(value=False)
+    if programme.again_after_days:
+        journey = journey & (pl.col("day") > as_of + dt.timedelta(days=1 - programme.again_after_days))
+    return journey
 
 
 def _discounts(routing: Routing) -> pl.LazyFrame:

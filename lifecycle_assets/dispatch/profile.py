@@ -8,20 +8,20 @@ no rule. What people query is features.profiles, which holds these fields under 
 """
 
 import datetime as dt
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
 import polars as pl
 import polars.selectors as cs
 
+from lifecycle_assets.days import end_of
 from lifecycle_assets.dispatch import rules
 from lifecycle_assets.dispatch.contact import Contacts, standing
 from lifecycle_assets.dispatch.model_fields import model_fields
 from lifecycle_assets.dispatch.offers import channels_in_use
 from lifecycle_assets.dispatch.people import people as people_of
-from lifecycle_assets.dispatch.pressure import pressure, touches
+from lifecycle_assets.dispatch.pressure import pressure, taken_back, touches
 from lifecycle_assets.dispatch.schedule import with_open_channels
-from lifecycle_assets.features.days import end_of
 from lifecycle_assets.features.identity import resolved
 from lifecycle_assets.settings import Routing, Shop, profile_fields
 
@@ -41,8 +41,9 @@ _ALWAYS = {
 
 @dataclass(frozen=True)
 class Sources:
-    """The tables that decisions read. `sent` are the ledger's lines that went out (see ledger.sent); `known` are tables of
-    the models and dispatch.triggers by name (see model_fields): the fields of those that are not there are null."""
+    """The tables that decisions read. `sent` are the ledger's lines that count as sent (see ledger.heard), `undone` those that
+    were taken back (see ledger.undone); `known` are tables of the models and dispatch.triggers by name (see model_fields): the
+    fields of those that are not there are null."""
 
     customer_features: pl.LazyFrame
     lifecycle_stage: pl.LazyFrame
@@ -52,37 +53,21 @@ class Sources:
     support_tickets: pl.LazyFrame
     assignments: pl.LazyFrame
     sent: pl.LazyFrame
+    undone: pl.LazyFrame
     known: Mapping[str, pl.LazyFrame] = field(default_factory=dict)
 
 
 def profiles(sources: Sources, *, as_of: dt.date, shop: Shop) -> pl.DataFrame:
     """One row per customer, sorted by customer_id: the fields that rules name, the columns of contact and pressure, and
-    `open_<channel>` (see schedule.with_open_channels); `complaint_days` since the latest ticket, `arm_<experiment>`,
-    `timezone`, `country` and `region` (as stated), `weekly_cap` and for the triggers of programmes `at_<trigger>`, the moment
-    of the event."""
+    `open_<channel>` (see schedule.with_open_channels); `complaint_days` since the latest ticket, `arm_<experiment>`
+    (the variant, where the experiment has any; null for who is not in it), `timezone`, `country` and `region` (as stated),
+    `weekly_cap` and for the triggers of programmes `at_<trigger>`, the moment of the event."""
     routing = shop.routing
     wanted = rules.named_fields(routing) | _ALWAYS
     identity_map = sources.contacts.identity_map
     accounts = people_of(sources.contacts.customers, identity_map)
-    tables = {
-        "features.customer_features": sources.customer_features,
-        "features.lifecycle_stage": sources.lifecycle_stage,
-        "features.customer_rfm": sources.customer_rfm,
-        "features.customer_loyalty": sources.customer_loyalty,
-        "raw.customers": accounts,
-        **model_fields(sources.known, as_of=as_of, timezone=shop.timezone),
-    }
-    people = sources.customer_features.select("customer_id")
-    for name, fields in profile_fields.SOURCES.items():
-        columns = {column: kind for column, kind in fields.items() if _named(column) in wanted}
-        if not columns:
-            continue
-        if name in tables:
-            found = tables[name].select("customer_id", *(_field(column, kind) for column, kind in columns.items()))
-            people = people.join(found, on="customer_id", how="left")
-        else:
-            people = people.with_columns(_unknown(column, kind) for column, kind in columns.items())
-    people = _with_events(people, tables, routing)
+    tables = _tables(sources, accounts, as_of=as_of, timezone=shop.timezone)
+    people = _with_events(_with_fields(sources.customer_features, tables, wanted), tables, routing)
     # No input states a region.
     zones = accounts.select("customer_id", "timezone", region=pl.lit(None, dtype=pl.String))
     people = people.join(zones, on="customer_id", how="left")
@@ -104,9 +89,11 @@ def profiles(sources: Sources, *, as_of: dt.date, shop: Shop) -> pl.DataFrame:
         timezone=shop.timezone,
     )
     heard = pressure(messages, begins, routing, as_of=as_of)
+    kept_from = taken_back(resolved(sources.undone, identity_map), begins, routing, as_of=as_of)
     people = (
         people.join(reach, on="customer_id", how="left")
         .join(heard, on="customer_id", how="left")
+        .join(kept_from, on="customer_id", how="left")
         .join(
             _complaints(resolved(sources.support_tickets, identity_map), as_of, shop.timezone),
             on="customer_id",
@@ -115,12 +102,48 @@ def profiles(sources: Sources, *, as_of: dt.date, shop: Shop) -> pl.DataFrame:
     )
     for experiment in sorted({p.experiment for p in routing.programmes.values() if p.enabled and p.experiment}):
         arms = sources.assignments.filter(pl.col("experiment") == experiment)
-        people = people.join(
-            arms.select("customer_id", pl.col("arm").alias(f"arm_{experiment}")), on="customer_id", how="left"
-        )
+        arm = pl.coalesce("variant", "arm").alias(f"arm_{experiment}")
+        people = people.join(arms.select("customer_id", arm), on="customer_id", how="left")
     counted = cs.starts_with("sent_") | cs.starts_with("seen_")
-    together = people.with_columns(counted.fill_null(0)).sort("customer_id").collect()
+    together = (
+        people.with_columns(counted.fill_null(0), cs.starts_with("undone_").fill_null(value=False))
+        .sort("customer_id")
+        .collect()
+    )
     return with_open_channels(together, channels, shop, as_of)
+
+
+def fields(sources: Sources, wanted: Collection[str], *, as_of: dt.date, timezone: str) -> pl.LazyFrame:
+    """customer_id and the profile fields `wanted`, one row per customer."""
+    accounts = people_of(sources.contacts.customers, sources.contacts.identity_map)
+    return _with_fields(sources.customer_features, _tables(sources, accounts, as_of=as_of, timezone=timezone), wanted)
+
+
+def _tables(sources: Sources, accounts: pl.LazyFrame, *, as_of: dt.date, timezone: str) -> dict[str, pl.LazyFrame]:
+    """The tables that hold profile fields, by name; `accounts` is raw.customers with one row per profile."""
+    return {
+        "features.customer_features": sources.customer_features,
+        "features.lifecycle_stage": sources.lifecycle_stage,
+        "features.customer_rfm": sources.customer_rfm,
+        "features.customer_loyalty": sources.customer_loyalty,
+        "raw.customers": accounts,
+        **model_fields(sources.known, as_of=as_of, timezone=timezone),
+    }
+
+
+def _with_fields(customers: pl.LazyFrame, tables: Mapping[str, pl.LazyFrame], wanted: Collection[str]) -> pl.LazyFrame:
+    """customer_id and the `wanted` fields; null those of tables that are not there."""
+    people = customers.select("customer_id")
+    for name, kinds in profile_fields.SOURCES.items():
+        columns = {column: kind for column, kind in kinds.items() if _named(column) in wanted}
+        if not columns:
+            continue
+        if name in tables:
+            found = tables[name].select("customer_id", *(_field(column, kind) for column, kind in columns.items()))
+            people = people.join(found, on="customer_id", how="left")
+        else:
+            people = people.with_columns(_unknown(column, kind) for column, kind in columns.items())
+    return people
 
 
 def _named(column: str) -> str:

@@ -9,8 +9,8 @@ import datetime as dt
 import polars as pl
 
 from lifecycle_assets.contracts import table
+from lifecycle_assets.days import end_of
 from lifecycle_assets.dispatch.contact import GIVEN, Contacts, standing
-from lifecycle_assets.features.days import end_of
 from lifecycle_assets.features.per_customer import KEY, PerCustomer
 from lifecycle_assets.features.profiles import ReachColumns
 from lifecycle_assets.settings import Shop

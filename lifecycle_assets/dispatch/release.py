@@ -4,10 +4,14 @@ In this order, so that a run may die at any point and the next one ends alike wi
 
 1. What an earlier run left unfinished is settled: batches whose folder is there are exported, the others taken back.
 2. Where messages of a later night are out, nothing more of this one is: it was planned without knowing of them.
-3. Per batch: lines `planned` for the messages that still may go out, `cancelled` for those that no longer may (consent
-   withdrawn, suppressed or erased since the night was planned, or the message expired).
+3. Per batch: lines `planned` for its messages, and `cancelled` for those that no longer may go out (consent
+   withdrawn, suppressed or erased since the night was planned, or the message expired) and for those that the channel or
+   its destination cannot carry, which the batch lists in set_aside.csv.
 4. The batch's folder appears, whole, by one rename: that is the release.
 5. Lines `exported`.
+
+Where batches wait for approval, steps 4 and 5 are left to the run that approves them (see approval): until then they stay
+`planned`, over as many nights as their messages are valid. A message that a person undid does not go out again.
 
 Nights that were missed are therefore caught up oldest first, and only within their messages' expiry. The caller holds the
 shop's ledger lock from before `lines` are read until `release` is done.
@@ -15,15 +19,18 @@ shop's ledger lock from before `lines` are read until `release` is done.
 
 import datetime as dt
 import json
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field
 from typing import BinaryIO, Protocol
 
 import polars as pl
 
 from lifecycle_assets.dispatch import ledger
 from lifecycle_assets.dispatch.contact import GIVEN
-from lifecycle_assets.dispatch.destinations import generic
+from lifecycle_assets.dispatch.destinations import catalogue
+from lifecycle_assets.settings import Shop
+
+NOT_RELEASED = "not released: the run ended early, the plan changed, or nobody approved it in time"
 
 Writer = Callable[[BinaryIO], None]
 
@@ -49,7 +56,7 @@ class Delivery(Protocol):
 
 @dataclass(frozen=True)
 class Facts:
-    """What a manifest says besides its batch."""
+    """What a manifest and the ledger say besides the batch; `actor` is who releases it, `models` as trace.models tells them."""
 
     shop: str
     as_of: dt.date
@@ -57,6 +64,8 @@ class Facts:
     at: dt.datetime
     code_version: str
     reasons: Mapping[str, int]
+    actor: str = "nightly run"
+    models: Mapping[str, object] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -92,8 +101,12 @@ def withheld(messages: pl.DataFrame, standing: pl.LazyFrame, now: dt.datetime | 
             .then(pl.lit("no_consent"))
             .when(expired)
             .then(pl.lit("expired"))
+            .when(pl.col("over_limit").is_not_null())
+            .then(pl.lit("over_limit"))
         )
-        concerned = messages.lazy().filter(pl.col("channel") == channel).select("customer_id", "expires_at")
+        concerned = (
+            messages.lazy().filter(pl.col("channel") == channel).select("customer_id", "expires_at", "over_limit")
+        )
         reasons.append(concerned.join(standing, on="customer_id").select("customer_id", reason=reason))
     if not reasons:
         return pl.DataFrame(schema={"customer_id": pl.String, "reason": pl.String})
@@ -107,23 +120,29 @@ def release(
     lines: pl.LazyFrame,
     facts: Facts,
     *,
+    shop: Shop,
     now: dt.datetime | None,
     delivery: Delivery,
     append: Callable[[pl.DataFrame], None],
+    approved: Collection[str] | None = None,
+    waiting: Collection[str] = (),
 ) -> Outcome:
     """Put tonight's batches out. Nothing happens for batches that are out already; running it again changes nothing.
 
     `lines` is the shop's whole ledger, `append` adds lines to it; messages that have expired by `now` stay in (null: none
-    is held to have expired, for a night that is looked at as if it were that day). Raises whatever delivery and append
-    raise: the next run goes on from there.
+    is held to have expired, for a night that is looked at as if it were that day). Only the `approved` batches go out (null:
+    all); those `waiting` for approval are not taken back. Raises whatever delivery and append raise: the next run goes on
+    from there.
     """
     found = recovered_batches(lines, facts.shop, delivery)
     sent = ledger.sent(lines, found)
     later = ledger.later_night(sent, facts.as_of)
     if later is not None:
         batches = batches.clear()
-    recovered = _settle(lines, batches, facts, delivery, append)
+    recovered = _settle(lines, {*waiting, *batches.get_column("batch_id")}, facts, delivery, append)
     out = sent.filter(pl.col("as_of") == facts.as_of).select("customer_id", "batch_id").unique().collect()
+    messages = messages.join(ledger.undone(lines).collect(), on="idempotency_key", how="anti")
+    messages = catalogue.addressed(messages, standing, shop)
     refused = withheld(messages, standing, now)
     exported = cancelled = released = 0
     for batch in batches.filter(~pl.col("batch_id").is_in(out.get_column("batch_id").unique().implode())).iter_rows(
@@ -132,20 +151,25 @@ def release(
         own = messages.filter(pl.col("batch_id") == batch["batch_id"])
         # Another run of the same night may have served a customer since this one was planned.
         own = own.join(out, on="customer_id", how="anti")
-        kept = own.join(refused, on="customer_id", how="anti")
-        dropped = own.join(refused, on="customer_id")
+        destination = shop.routing.channels[batch["channel"]].destination
+        allowed = own.join(refused, on="customer_id", how="anti")
+        unfit = catalogue.rejected(destination, allowed, now)
+        kept = allowed.join(unfit, on="customer_id", how="anti")
+        dropped = own.join(pl.concat([refused, unfit]), on="customer_id")
         cancelled += _announce(kept, dropped, lines, facts, append)
-        if kept.is_empty():
+        if kept.is_empty() or not (approved is None or batch["batch_id"] in approved):
             continue
         counts = dict(dropped.group_by("reason").len().sort("reason").iter_rows())
         delivery.put(
             facts.shop,
             facts.as_of,
             batch["batch_id"],
-            generic.files(kept),
-            lambda hashes, batch=batch, kept=kept, counts=counts: _manifest(batch, kept.height, counts, hashes, facts),
+            {**catalogue.files(destination, kept, shop.dispatch.destinations), **catalogue.set_aside(dropped)},
+            lambda hashes, batch=batch, destination=destination, kept=kept, counts=counts: _manifest(
+                batch, catalogue.described(destination), kept.height, counts, hashes, facts
+            ),
         )
-        append(ledger.lines_of(kept, "exported", at=facts.at, run=facts.run))
+        append(ledger.lines_of(kept, "exported", at=facts.at, run=facts.run, actor=facts.actor))
         out = pl.concat([out, kept.select("customer_id", "batch_id")])
         exported += kept.height
         released += 1
@@ -153,20 +177,31 @@ def release(
 
 
 def _settle(
-    lines: pl.LazyFrame, batches: pl.DataFrame, facts: Facts, delivery: Delivery, append: Callable[[pl.DataFrame], None]
+    lines: pl.LazyFrame,
+    to_come: Collection[str],
+    facts: Facts,
+    delivery: Delivery,
+    append: Callable[[pl.DataFrame], None],
 ) -> int:
-    """Ends what earlier runs left unfinished, except the batches that this run puts out itself."""
+    """Ends what earlier runs left unfinished, except the batches that this run or a later one puts out."""
     recovered = 0
     for as_of, batch_id in ledger.unfinished(lines).iter_rows():
         left = ledger.pending(lines.filter(pl.col("batch_id") == batch_id)).collect()
         if delivery.found(facts.shop, as_of, batch_id):
-            append(ledger.lines_of(left, "exported", at=facts.at, run=facts.run, detail="found released after a crash"))
-            recovered += left.height
-        elif left.height and batch_id not in batches.get_column("batch_id"):
             append(
                 ledger.lines_of(
-                    left, "cancelled", at=facts.at, run=facts.run, detail="not released: the run ended early"
+                    left,
+                    "exported",
+                    at=facts.at,
+                    run=facts.run,
+                    actor=facts.actor,
+                    detail="found released after a crash",
                 )
+            )
+            recovered += left.height
+        elif left.height and batch_id not in to_come:
+            append(
+                ledger.lines_of(left, "cancelled", at=facts.at, run=facts.run, actor=facts.actor, detail=NOT_RELEASED)
             )
     return recovered
 
@@ -180,12 +215,15 @@ def _announce(
     known = lines.join(own.lazy(), on=of_batch, how="semi").collect()
     waiting = ledger.pending(known.lazy()).select(of_batch).collect()
     ever_cancelled = known.filter(pl.col("event") == "cancelled").select(of_batch)
-    planned = kept.join(waiting, on=of_batch, how="anti")
     settled = ever_cancelled.join(waiting, on=of_batch, how="anti")
     taken_back = dropped.join(settled, on=of_batch, how="anti")
-    parts = [ledger.lines_of(planned, "planned", at=facts.at, run=facts.run)]
+    # What is taken back was planned: whoever counts both sees that it may be planned anew.
+    planned = pl.concat([kept, taken_back.drop("reason")]).join(waiting, on=of_batch, how="anti")
+    parts = [ledger.lines_of(planned, "planned", at=facts.at, run=facts.run, actor=facts.actor)]
     parts += [
-        ledger.lines_of(part, "cancelled", at=facts.at, run=facts.run, detail=ledger.at_export(reason))
+        ledger.lines_of(
+            part, "cancelled", at=facts.at, run=facts.run, actor=facts.actor, detail=ledger.at_export(reason)
+        )
         for (reason,), part in taken_back.group_by("reason", maintain_order=True)
     ]
     new = pl.concat(parts).sort("idempotency_key", "batch_id", "event")
@@ -196,6 +234,7 @@ def _announce(
 
 def _manifest(
     batch: Mapping[str, object],
+    destination: Mapping[str, str | int],
     messages: int,
     withheld_at_export: Mapping[str, int],
     hashes: Mapping[str, str],
@@ -213,8 +252,8 @@ def _manifest(
         "run": facts.run,
         "code_version": facts.code_version,
         "policy_version": batch["policy_version"],
-        "model_versions": {},
-        "destination": {"adapter": generic.NAME, "version": generic.VERSION},
+        "model_versions": dict(facts.models),
+        "destination": dict(destination),
         "messages": messages,
         "withheld_at_export": dict(withheld_at_export),
         "decisions_by_reason": dict(sorted(facts.reasons.items())),

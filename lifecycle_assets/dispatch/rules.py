@@ -6,7 +6,7 @@ here a rule becomes one polars expression, so that a million customers are judge
 A field without a value fulfils `is_null` and no other condition; `not` turns that around like any other answer.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 import polars as pl
 
@@ -34,8 +34,12 @@ def named_fields(routing: Routing) -> set[str]:
             continue
         rules.append(programme.when)
         rules += [rule for rule in (programme.recoverable, *(step.when for step in programme.steps)) if rule]
-    named = {name for rule in rules for name in _names(rule)}
-    return {profile_fields.ALIASES.get(name, name) for name in named} - set(routing.computed)
+    return fields_of(rules) - set(routing.computed)
+
+
+def fields_of(rules: Iterable[Rule]) -> set[str]:
+    """The profile columns, and the computed fields, that the rules name."""
+    return {profile_fields.ALIASES.get(name, name) for rule in rules for name in _names(rule)}
 
 
 def _names(rule: Rule) -> Iterator[str]:

@@ -22,9 +22,9 @@ from collections.abc import Sequence
 import numpy as np
 import polars as pl
 
+from lifecycle_assets.days import end_of
 from lifecycle_assets.dispatch.contact_windows import HOURS, is_quiet, lawful_hours
 from lifecycle_assets.dispatch.zones import country_code, is_zone, possible_zones
-from lifecycle_assets.features.days import end_of
 from lifecycle_assets.settings import ChannelName, Routing, Shop
 
 SPOT = ["timezone", "country", "region"]

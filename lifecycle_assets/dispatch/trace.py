@@ -40,6 +40,12 @@ def trace(tonight: Tonight, seed: int) -> pl.Expr:
     return pl.concat_str(head.str.head(-1), pl.lit(","), _arms(tonight), pl.lit(',"exploration":'), chance, rest)
 
 
+def models(decisions: pl.LazyFrame) -> dict[str, object]:
+    """What a night's decisions were made with, as their traces say: versions, evidence, ranking. Empty without decisions."""
+    first = decisions.select("trace").head(1).collect().get_column("trace").to_list()
+    return json.loads(first[0])["models"] if first else {}
+
+
 def _gates(tonight: Tonight) -> list[pl.Expr]:
     """Every gate in order with pass or fail and its numbers."""
     contact = tonight.routing.contact

@@ -24,8 +24,8 @@ import dataframely as dy
 import polars as pl
 
 from lifecycle_assets.contracts import as_of_column, key, shop_key, table, text, timestamp
+from lifecycle_assets.days import end_of
 from lifecycle_assets.dispatch.people import people
-from lifecycle_assets.features.days import end_of
 from lifecycle_assets.features.identity import resolved
 from lifecycle_assets.settings.profile_fields import TRIGGERS
 

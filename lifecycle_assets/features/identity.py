@@ -22,9 +22,9 @@ import dataframely as dy
 import numpy as np
 import polars as pl
 
+from lifecycle_assets import addresses
 from lifecycle_assets.contracts import as_of_column, count, key, shop_key, table, text
-from lifecycle_assets.features import addresses
-from lifecycle_assets.features.days import end_of
+from lifecycle_assets.days import end_of
 from lifecycle_assets.features.identity_ids import ID_TYPES
 from lifecycle_assets.settings import Shop
 from lifecycle_assets.settings.identity import Identity

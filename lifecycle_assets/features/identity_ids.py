@@ -9,7 +9,7 @@ import datetime as dt
 import dataframely as dy
 
 from lifecycle_assets.contracts import as_of_column, key, shop_key, table
-from lifecycle_assets.features.days import end_of
+from lifecycle_assets.days import end_of
 from lifecycle_assets.sql import Sql, load
 
 ID_TYPES = ["customer_id", "anonymous_id"]

@@ -15,9 +15,9 @@ from dataclasses import dataclass
 import polars as pl
 
 from lifecycle_assets.contracts import Contract
+from lifecycle_assets.days import end_of
 from lifecycle_assets.features.behaviour import CustomerBehaviour, customer_behaviour
 from lifecycle_assets.features.customer_orders import CustomerOrders, customer_orders
-from lifecycle_assets.features.days import end_of
 from lifecycle_assets.features.orders import Orders, orders
 from lifecycle_assets.inputs.contracts import Subscriptions
 from lifecycle_assets.settings import Customer

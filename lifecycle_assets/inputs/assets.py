@@ -26,7 +26,7 @@ def _raw_table(contract: Contract) -> dg.AssetsDefinition:
         try:
             source = context.resources.sources.open(night.settings)
             with lake.workspace(night.shop) as folder:
-                done = ingest.ingest(contract, source, night, folder)
+                done = ingest.ingest(contract, source, night, folder, lake.erased(night.shop))
                 reads = folder / "reads.parquet"
                 done.read.write_parquet(reads)
                 lake.leave_part(night.shop, f"{contract.table}.quarantine", done.quarantine)

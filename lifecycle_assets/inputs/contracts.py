@@ -335,9 +335,11 @@ class Quarantine(dy.Schema):
     table = key("The raw table that the row was meant for.")
     row_number = dy.Int64(primary_key=True, min=1, description="Position of the row in the input.")
     column = text("The column that broke a rule; the first where several did.")
-    rule = text("The rule that was broken, or `left_out` for rows that the mapping leaves out.", nullable=False)
+    rule = text(
+        "The rule that was broken, `left_out` for rows that the mapping leaves out, or `erased`.", nullable=False
+    )
     message = text("What is wrong, in words.", nullable=False)
-    row = personal("The row as it was read, as a JSON object.", nullable=False)
+    row = personal("The row as it was read, as a JSON object; empty for a row of an erased person.", nullable=False)
     run = text("The run that set it aside.", nullable=False)
 
 
@@ -352,7 +354,7 @@ class InputReads(dy.Schema):
     rows_read = count("Rows in the input.", "rows")
     rows_kept = count("Rows in the raw table.", "rows")
     rows_quarantined = count("Rows set aside, left-out ones included.", "rows")
-    rows_left_out = count("Of these, rows that the mapping leaves out on purpose.", "rows")
+    rows_left_out = count("Of these, rows that the mapping leaves out on purpose, and those of erased people.", "rows")
     first_at = timestamp("Earliest event kept.", nullable=True)
     last_at = timestamp("Latest event kept.", nullable=True)
     fingerprint = text("Hash of the input's names, sizes and times or of its rows.")

@@ -21,10 +21,12 @@ from lifecycle_assets.inputs.feed import DerivedFeed, Feed, Source
 from lifecycle_assets.inputs.formats import format_of
 from lifecycle_assets.inputs.mapping import Plan
 from lifecycle_assets.inputs.quarantine import ROW
+from lifecycle_assets.inputs.tombstones import Tombstones
 from lifecycle_assets.night import Night
 from lifecycle_assets.settings import TableMapping
 
 ATTEMPTS = 3
+NOBODY = Tombstones()
 
 
 @dataclass(frozen=True)
@@ -44,8 +46,9 @@ class Ingested:
         return int(self.read[column][0])
 
 
-def ingest(contract: Contract, source: Source, night: Night, folder: Path) -> Ingested:
+def ingest(contract: Contract, source: Source, night: Night, folder: Path, erased: Tombstones = NOBODY) -> Ingested:
     """Read the input of one raw table into files below `folder`; an input that the shop does not have gives empty ones.
+    People in `erased` stay out of them.
 
     Raises InputNotReadyError for an input that changes each time it is read, InputError for one that cannot be read, and
     ContractError when it lacks a required column or more rows than `inputs.quarantine_limit` break the contract.
@@ -55,7 +58,7 @@ def ingest(contract: Contract, source: Source, night: Night, folder: Path) -> In
             feed = find(contract, source, night)
             if feed is None:
                 return _absent(contract, source, night, folder)
-            return _ingest(contract, feed, night, folder)
+            return _ingest(contract, feed, night, folder, erased)
         except InputNotReadyError:
             if attempt == ATTEMPTS:
                 raise
@@ -119,7 +122,7 @@ def _ordered_at(feed: Feed, rows: pl.LazyFrame, night: Night) -> pl.Series:
     return parsing.parse(texts["ordered_at"], dates["ordered_at"], reading, zone).values
 
 
-def _ingest(contract: Contract, feed: Feed, night: Night, folder: Path) -> Ingested:
+def _ingest(contract: Contract, feed: Feed, night: Night, folder: Path, erased: Tombstones) -> Ingested:
     if not feed.columns:
         if mapping.required(contract) and contract is OrderLines:
             raise ContractError(f"{feed.origin}: the file is empty, without even a header. Export it again.")
@@ -129,7 +132,7 @@ def _ingest(contract: Contract, feed: Feed, night: Night, folder: Path) -> Inges
     reading: parsing.Reading | None = None
     repeated = pl.Series(ROW, [], dtype=pl.Int64)
     while True:
-        done, used = one_pass.read(plan, feed, night, reading, repeated, table, aside)
+        done, used = one_pass.read(plan, feed, night, reading, repeated, erased, table, aside)
         told = one_pass.decide(plan, done.tallies, night)
         again = _repetitions(plan, table) if told == used else repeated
         if told == used and again.is_empty():

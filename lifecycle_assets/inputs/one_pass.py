@@ -21,7 +21,8 @@ from lifecycle_assets.inputs import mapping, optouts, parsing, quarantine
 from lifecycle_assets.inputs.contracts import OrderLines, Quarantine
 from lifecycle_assets.inputs.feed import Batch, Feed
 from lifecycle_assets.inputs.mapping import Plan
-from lifecycle_assets.inputs.quarantine import LEFT_OUT, MALFORMED, REASONS, ROW, Counts, Flag
+from lifecycle_assets.inputs.quarantine import ERASED, LEFT_OUT, MALFORMED, REASONS, ROW, Counts, Flag
+from lifecycle_assets.inputs.tombstones import Tombstones
 from lifecycle_assets.night import Night
 
 ROW_GROUP = 122_880
@@ -48,10 +49,12 @@ def read(
     night: Night,
     reading: parsing.Reading | None,
     repeated: pl.Series,
+    erased: Tombstones,
     table: Path,
     aside: Path,
 ) -> tuple[Pass, parsing.Reading]:
-    """Read everything once under `reading` (None: the one that the first batch speaks for); rows in `repeated` go aside."""
+    """Read everything once under `reading` (None: the one that the first batch speaks for); rows in `repeated` go aside, and
+    so do those of people in `erased`, whose order lines become a guest's."""
     done = Pass({column: parsing.Tally() for column in plan.dtypes})
     checked = quarantine.row_checks(plan.contract)
     with (
@@ -67,6 +70,11 @@ def read(
                 done.tallies[column] += parsing.tally(raw[column], dtype, done.tallies[column])
             reading = reading or decide(plan, done.tallies, night)
             typed, flags, cautious = _typed(plan, raw, rows, batch.numbers, reading, night)
+            theirs = erased.among(typed, night.settings.country)
+            if plan.contract is OrderLines:
+                typed = erased.as_guests(typed, theirs)
+            else:
+                flags.append(Flag(None, ERASED, theirs, quarantine.ERASED_MESSAGE))
             flags.append(Flag(key(plan)[0] if key(plan) else None, "repeated", batch.numbers.is_in(repeated.implode())))
             flags += [
                 Flag(None, LEFT_OUT, met, f"left out: {rule.reason}") for rule, met in mapping.left_out(plan, rows, raw)
@@ -75,7 +83,9 @@ def read(
             kept_writer.write(kept)
             originals = {target: rows[name] for target, name in plan.taken.items() if name in rows.columns}
             quarantine.examples(plan.contract, done.counts, reasons, originals, batch.numbers)
-            aside_writer.write(_quarantined(plan.contract, night, batch, reasons))
+            broken = erased.among_lines(batch.broken["line"], night.settings.country)
+            unkept = pl.concat([batch.numbers.filter(theirs), batch.broken["number"].filter(broken)])
+            aside_writer.write(_quarantined(plan.contract, night, batch, reasons, unkept))
             done.counts.add(reasons)
             done.counts.add(_malformed(batch.broken))
             done.rows_read += batch.rows.height + batch.broken.height
@@ -268,7 +278,10 @@ def _arrow(frame: pl.DataFrame) -> pa.Table:
     return frame.to_arrow(compat_level=pl.CompatLevel.oldest())
 
 
-def _quarantined(contract: Contract, night: Night, batch: Batch, reasons: pl.DataFrame) -> pl.DataFrame:
+def _quarantined(
+    contract: Contract, night: Night, batch: Batch, reasons: pl.DataFrame, unkept: pl.Series
+) -> pl.DataFrame:
+    """The rows of `reasons` and the broken lines, as raw.quarantine has them; the content of those `unkept` is left out."""
     at = batch.numbers.is_in(reasons[ROW].implode()).arg_true()
     rows = pl.DataFrame({ROW: batch.numbers.gather(at), "row": quarantine.as_json(batch.rows[at])})
     lines = batch.broken.select(pl.col("number").alias(ROW), pl.struct("line").struct.json_encode().alias("row"))
@@ -281,7 +294,7 @@ def _quarantined(contract: Contract, night: Night, batch: Batch, reasons: pl.Dat
         "column",
         "rule",
         "message",
-        "row",
+        pl.when(pl.col(ROW).is_in(unkept.implode())).then(pl.lit("{}")).otherwise("row").alias("row"),
         pl.lit(night.run).alias("run"),
     )
 

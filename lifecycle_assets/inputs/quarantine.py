@@ -1,7 +1,8 @@
 """Which rows break their table's contract, why, in words - and when there are too many of them.
 
 A row is set aside once, with the first column (in the table's order) that breaks a rule. Rows that the mapping leaves out on
-purpose are set aside as well, under the rule `left_out`, and do not count against the limit.
+purpose are set aside as well, under the rule `left_out`, and do not count against the limit; nor do those of erased people,
+of which nothing is kept but the rule `erased`.
 """
 
 from collections.abc import Mapping, Sequence
@@ -15,6 +16,9 @@ from lifecycle_assets.errors import ContractError
 
 ROW = "_row"
 LEFT_OUT = "left_out"
+ERASED = "erased"
+ERASED_MESSAGE = "the person was erased"
+ON_PURPOSE = (ERASED, LEFT_OUT)
 MALFORMED = "malformed"
 EXAMPLES = 3
 SHORTEST = 40
@@ -64,7 +68,7 @@ class Counts:
 
     @property
     def left_out(self) -> int:
-        return sum(count for (_, rule), count in self.rows.items() if rule == LEFT_OUT)
+        return sum(count for (_, rule), count in self.rows.items() if rule in ON_PURPOSE)
 
     def add(self, reasons: pl.DataFrame) -> None:
         for column, rule, count in reasons.group_by("column", "rule").len().sort("column", "rule").iter_rows():
@@ -151,7 +155,7 @@ def examples(
     for column, rule in reasons.select("column", "rule").unique(maintain_order=True).iter_rows():
         noted = counts.examples.setdefault((column, rule), [])
         room = EXAMPLES - len(noted)
-        if room <= 0 or rule == LEFT_OUT:
+        if room <= 0 or rule in ON_PURPOSE:
             continue
         rows = reasons.filter(pl.col("column").eq_missing(column) & (pl.col("rule") == rule)).head(room)[ROW].to_list()
         for row in rows:
@@ -168,7 +172,7 @@ def require_few(contract: Contract, origin: str, counts: Counts, rows_read: int,
     if not rows_read or broken <= limit * rows_read:
         return
     ranked = sorted(
-        ((count, key) for key, count in counts.rows.items() if key[1] != LEFT_OUT),
+        ((count, key) for key, count in counts.rows.items() if key[1] not in ON_PURPOSE),
         key=lambda item: (-item[0], str(item[1])),
     )
     (count, (column, rule)) = ranked[0]
@@ -199,10 +203,10 @@ def _rule_name(flag: Flag) -> str:
 
 
 def _place(contract: Contract, flag: Flag) -> tuple[int, int, int]:
-    """Rows left out come first, then the table's columns in order; what was found before the contract's own rules (an
-    unreadable value) comes before them."""
-    if flag.rule == LEFT_OUT:
-        return (0, 0, 0)
+    """Rows of erased people and rows left out come first, then the table's columns in order; what was found before the
+    contract's own rules (an unreadable value) comes before them."""
+    if flag.rule in ON_PURPOSE:
+        return (0, ON_PURPOSE.index(flag.rule), 0)
     order = list(contract.columns)
     ours = 0 if len(flag.mask) else _FIRST.index(flag.rule) + 1 if flag.rule in _FIRST else len(_FIRST) + 1
     return (1, order.index(flag.column) if flag.column in order else len(order), ours)

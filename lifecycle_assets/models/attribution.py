@@ -22,7 +22,7 @@ import numpy as np
 import polars as pl
 
 from lifecycle_assets.contracts import MONEY, as_of_column, key, money, number, shop_key, table
-from lifecycle_assets.features.days import end_of
+from lifecycle_assets.days import end_of
 from lifecycle_assets.settings import Shop
 
 NONE = "none"
@@ -255,7 +255,8 @@ def _incremental(results: pl.DataFrame, shop: Shop) -> pl.DataFrame:
         if programme.experiment:
             experiments.setdefault(programme.experiment, []).append(name)
     alone: Mapping[str, str] = {names[0]: experiment for experiment, names in experiments.items() if len(names) == 1}
-    earned = results.filter(pl.col("metric") == "revenue").select("experiment", incremental=pl.col("total").cast(MONEY))
+    whole = (pl.col("metric") == "revenue") & (pl.col("variant") == "all")
+    earned = results.filter(whole).select("experiment", incremental=pl.col("total").cast(MONEY))
     mapping = pl.DataFrame(
         {"programme": list(alone), "experiment": list(alone.values())},
         schema={"programme": pl.String, "experiment": pl.String},

@@ -124,6 +124,14 @@ def features_at(snapshot: Snapshot, settings: Churn, timezone: str) -> tuple[pl.
     return table, max((day for day in newest if isinstance(day, dt.date)), default=None)
 
 
+def asked(tonight: Snapshot, churn_labels: pl.LazyFrame, settings: Churn, timezone: str) -> pl.DataFrame:
+    """Whom a model is asked about: the rows of `churn_labels` of customers who have not churned, with their features, ordered
+    by customer_id. `tonight` holds behaviour and subscriptions."""
+    at_risk = churn_labels.filter(~pl.col("churned").fill_null(value=False)).sort("customer_id").collect()
+    features, _ = features_at(tonight, settings, timezone)
+    return at_risk.join(features, on="customer_id", how="left", maintain_order="left")
+
+
 def cancellations_on_record(snapshot: Snapshot, settings: Churn, timezone: str) -> pl.DataFrame:
     """customer_id and cancels_on of those whose subscriptions running at the end of the snapshot's day all end within the label
     window, as far as its subscriptions tell: the model is not asked about them. Nobody where churn is not a cancellation."""

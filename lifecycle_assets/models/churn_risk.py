@@ -21,7 +21,7 @@ from lifecycle_assets.features.churn_labels import label_days
 from lifecycle_assets.features.profiles import RISK_BANDS
 from lifecycle_assets.features.snapshot import Snapshot
 from lifecycle_assets.models.champion import Champion
-from lifecycle_assets.models.churn_features import WORDS, cancellations_on_record, features_at
+from lifecycle_assets.models.churn_features import WORDS, asked, cancellations_on_record
 from lifecycle_assets.models.classifier_drivers import factors_in_words
 from lifecycle_assets.settings import Churn, Scores
 
@@ -84,11 +84,7 @@ def churn_risk(
 
     `tonight` holds behaviour and subscriptions (of profiles), `clv_forecast` is models.clv_forecast.
     """
-    at_risk = churn_labels.filter(~pl.col("churned").fill_null(value=False)).sort("customer_id").collect()
-    features, _ = features_at(tonight, settings, timezone)
-    rows = at_risk.select("shop_id", "as_of", "customer_id", "days_since_event").join(
-        features, on="customer_id", how="left", maintain_order="left"
-    )
+    rows = asked(tonight, churn_labels, settings, timezone)
     value = clv_forecast.filter(pl.col("horizon_months") == VALUE_MONTHS).select(
         "customer_id", "clv_tier", "expected_value"
     )

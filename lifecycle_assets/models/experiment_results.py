@@ -1,10 +1,17 @@
 """What did each experiment's messages earn that would not have been earned without them?
 
-Everyone who is assigned counts, written to or not (intention to treat), from the day of the experiment's first message or,
-where that is later, from the day after the customer's first purchase. The arms are compared by what each customer then did:
-Welch's interval, the same less what the BEFORE days before explain (CUPED), and the interval that may be looked at every
-night (see experiment_statistics). q values hold the false discovery rate over all rows of the night; `shrunk` is the effect
-as it should be believed beside those of the other experiments.
+Everyone who is assigned counts, written to or not (intention to treat), from the experiment's start, the day of its first
+message to the arms as they are drawn tonight, or, where that is later, from the day after the customer's first purchase. The
+arms are compared by what each customer then did: Welch's interval, the same less what the BEFORE days before explain (CUPED),
+and the interval that may be looked at every night (see experiment_statistics). q values hold the false discovery rate over all
+rows of the night, of the effect by CUPED where there is one; `shrunk` is the effect as it should be believed beside those of
+the other experiments.
+
+The sentence takes an effect for shown only where the interval for every night leaves 0 out and the q value is SURE or less:
+by the interval for one night every third experiment that does nothing would be called one that does, sooner or later.
+
+Of an experiment with variants each variant is compared with those held out as well, and each but the first with the first.
+Beside each other, for `shrunk`, are the experiments as wholes, the variants of all, and the differences between variants.
 
 An experiment of which no message went out yet has no rows; with fewer than two customers in an arm the figures are null and
 the note says so.
@@ -38,6 +45,8 @@ from lifecycle_assets.settings import Shop
 BEFORE = 90
 PLANNED_DAYS = 28
 ALARM = 0.001
+SURE = 0.05
+ALL, HOLDOUT = "all", "holdout"
 # Metric -> its unit; the order is that of the measures per customer.
 METRICS = {"revenue": "currency", "margin": "currency", "orders": "orders", "buyers": "share", "unsubscribed": "share"}
 ORDER_VALUE = "order_value"
@@ -46,11 +55,14 @@ GUARDRAILS = ("unsubscribed",)
 
 @table("models.experiment_results", history=True)
 class ExperimentResults(dy.Schema):
-    """The effect of each running experiment on each metric: treated less held out, per assigned customer, with intervals."""
+    """The effect of each running experiment, and of each of its variants, on each metric: treated less control, per assigned
+    customer, with intervals."""
 
     shop_id = shop_key()
     as_of = as_of_column()
     experiment = key("The experiment.")
+    variant = key("Who is called treated: all who were not held out, or those of one variant.")
+    control = key("Whom they are compared with: holdout, or another variant.")
     metric = dy.String(
         primary_key=True,
         check=lambda c: c.is_in([*METRICS, ORDER_VALUE]),
@@ -58,18 +70,21 @@ class ExperimentResults(dy.Schema):
         "order_value: revenue per order.",
     )
     is_guardrail = flag("It must not get worse; it is no aim.")
-    started_on = date("Day of the first message.")
+    started_on = date("Day of the first message to the arms as they are drawn tonight.")
     days = count("Days from then to as_of.", "days", minimum=1)
-    n_treated = count("Customers assigned to treatment.", "customers")
-    n_control = count("Customers held out.", "customers")
+    n_treated = count("Customers assigned to the treatment.", "customers")
+    n_control = count("Customers assigned to the control.", "customers")
     mean_treated = number("Mean of the treated.", "metric", nullable=True)
-    mean_control = number("Mean of those held out.", "metric", nullable=True)
-    difference = number("Treated less held out.", "metric", nullable=True)
+    mean_control = number("Mean of the control.", "metric", nullable=True)
+    difference = number("Treated less control.", "metric", nullable=True)
     lo = number("Lower end of its 95 % interval.", "metric", nullable=True)
     hi = number("Upper end of its 95 % interval.", "metric", nullable=True)
     p_value = share("Two-sided, Welch.", nullable=True)
-    q_value = share("The same with the false discovery rate held over all rows.", nullable=True)
-    relative = number("Difference over the mean of those held out.", "share", nullable=True)
+    q_value = share(
+        "Two-sided, of cuped (of order_value: of difference), the false discovery rate held over all rows.",
+        nullable=True,
+    )
+    relative = number("Difference over the mean of the control.", "share", nullable=True)
     relative_lo = number("Lower end of its 95 % interval.", "share", nullable=True)
     relative_hi = number("Upper end of its 95 % interval.", "share", nullable=True)
     cuped = number("Difference less what the time before explains.", "metric", nullable=True)
@@ -78,9 +93,7 @@ class ExperimentResults(dy.Schema):
     variance_saved = number("Share of the variance that CUPED takes away.", "share", nullable=True, maximum=1)
     sequential_lo = number("Lower end of the interval that holds at every nightly look.", "metric", nullable=True)
     sequential_hi = number("Upper end of that interval.", "metric", nullable=True)
-    shrunk = number(
-        "The effect beside those of all experiments: what to expect of it from now on.", "metric", nullable=True
-    )
+    shrunk = number("The effect beside those of the others: what to expect of it from now on.", "metric", nullable=True)
     total = number("cuped times the treated customers: what the experiment brought.", "metric", nullable=True)
     total_lo = number("Lower end of its 95 % interval.", "metric", nullable=True)
     total_hi = number("Upper end of its 95 % interval.", "metric", nullable=True)
@@ -101,10 +114,10 @@ def experiment_results(
     shop_id: str,
     as_of: dt.date,
 ) -> pl.DataFrame:
-    """One row of `ExperimentResults` per started experiment and metric, sorted by them.
+    """One row of `ExperimentResults` per started experiment, variant, control and metric, sorted by them.
 
     `assignments` is dispatch.assignments, `orders` features.orders, `engagement` raw.engagement of profiles, `started` the
-    local day of each experiment's first message.
+    local day of each experiment's start.
     """
     rows = []
     for experiment, first in sorted(started.items()):
@@ -113,11 +126,35 @@ def experiment_results(
         people = _measured(
             assignments.filter(pl.col("experiment") == experiment), orders, engagement, first, as_of, shop
         )
-        rows += _compared(experiment, people, first, as_of, shop)
+        variants = list(shop.measurement.experiments[experiment].variants)
+        pairs = [
+            (ALL, HOLDOUT),
+            *((name, HOLDOUT) for name in variants),
+            *((name, variants[0]) for name in variants[1:]),
+        ]
+        for variant, control in pairs:
+            rows += _compared(experiment, variant, control, people, first, as_of, shop)
     if not rows:
         return ExperimentResults.empty()
     frame = pl.DataFrame(rows, infer_schema_length=None).with_columns(shop_id=pl.lit(shop_id), as_of=pl.lit(as_of))
-    return ExperimentResults.conform(_beside_each_other(frame).lazy()).collect().sort("experiment", "metric")
+    told = _beside_each_other(frame)
+    told = told.with_columns(sentence=pl.Series([_sentence(row, shop) for row in told.iter_rows(named=True)]))
+    return ExperimentResults.conform(told.lazy()).collect().sort(ExperimentResults.primary_key)
+
+
+def orders_brought(
+    arms: pl.LazyFrame, orders: pl.LazyFrame, first: dt.date, since: dt.date, as_of: dt.date
+) -> Estimate | None:
+    """The effect of an experiment that started on `first` on orders per customer since a later day: all treated less those held
+    out, less what the time before `first` explains (CUPED). None with fewer than two customers in an arm.
+
+    `arms` is dispatch.assignments of the experiment, `orders` features.orders.
+    """
+    people = _bought(arms, orders, first, since, as_of).collect()
+    treated, control = (
+        Arm.of(people.filter(_is_in(arm)).select("orders", "before_orders").to_numpy()) for arm in (ALL, HOLDOUT)
+    )
+    return cuped(treated, control, 0, 1)[0] if min(treated.n, control.n) > 1 else None
 
 
 def _measured(
@@ -128,11 +165,29 @@ def _measured(
     as_of: dt.date,
     shop: Shop,
 ) -> pl.DataFrame:
-    """One row per assigned customer: arm, holdout_share, each metric since the start, and before_<metric>."""
+    """One row per assigned customer: arm, variant, holdout_share, each metric since the start, and before_<metric>."""
+    sent = pl.col("unsubscribed_at").dt.convert_time_zone(shop.timezone).dt.date()
+    left = (
+        engagement.filter(sent.is_between(first, as_of))
+        .select("customer_id", unsubscribed=pl.lit(1.0))
+        .unique("customer_id")
+    )
+    return (
+        _bought(arms, orders, first, first, as_of)
+        .join(left, on="customer_id", how="left")
+        .with_columns(pl.col("unsubscribed").fill_null(0.0), before_unsubscribed=pl.lit(0.0))
+        .sort("customer_id")
+        .collect()
+    )
+
+
+def _bought(arms: pl.LazyFrame, orders: pl.LazyFrame, first: dt.date, since: dt.date, as_of: dt.date) -> pl.LazyFrame:
+    """One row per assigned customer: arm, variant, holdout_share, each metric of orders on and after the day `since`, and
+    before_<metric>, of the days before the start `first`."""
     day = pl.col("order_date")
     known = orders.select("customer_id", "amount", "margin", "order_date", "is_purchase")
     begun = known.filter("is_purchase").group_by("customer_id").agg(joined=day.min())
-    after = (day >= first) & (day > pl.col("joined")) & (day <= as_of)
+    after = (day >= since) & (day > pl.col("joined")) & (day <= as_of)
     earlier = (day < first) & (day >= first - dt.timedelta(days=BEFORE))
 
     def sums(when: pl.Expr, prefix: str) -> list[pl.Expr]:
@@ -148,50 +203,56 @@ def _measured(
     bought = (
         known.join(begun, on="customer_id").group_by("customer_id").agg(*sums(after, ""), *sums(earlier, "before_"))
     )
-    sent = pl.col("unsubscribed_at").dt.convert_time_zone(shop.timezone).dt.date()
-    left = (
-        engagement.filter(sent.is_between(first, as_of))
-        .select("customer_id", unsubscribed=pl.lit(1.0))
-        .unique("customer_id")
-    )
-    counted = [name for metric in METRICS for name in (metric, f"before_{metric}") if name != "before_unsubscribed"]
+    counted = [name for metric in METRICS for name in (metric, f"before_{metric}") if metric != "unsubscribed"]
     return (
-        arms.select("customer_id", "arm", "holdout_share")
+        arms.select("customer_id", "arm", "variant", "holdout_share")
         .join(bought, on="customer_id", how="left")
-        .join(left, on="customer_id", how="left")
         .with_columns(pl.col(counted).fill_null(0.0), pl.col("unknown", "before_unknown").fill_null(value=False))
-        .with_columns(before_unsubscribed=pl.lit(0.0))
         .sort("customer_id")
-        .collect()
     )
 
 
 def _compared(
-    experiment: str, people: pl.DataFrame, first: dt.date, as_of: dt.date, shop: Shop
+    experiment: str, variant: str, control: str, people: pl.DataFrame, first: dt.date, as_of: dt.date, shop: Shop
 ) -> list[dict[str, Any]]:
-    is_control = people["arm"] == "holdout"
-    sizes = [int((~is_control).sum()), int(is_control.sum())]
-    held_out: float = people.select(pl.col("holdout_share").max().fill_null(0.0)).item()
     columns = [*METRICS, *(f"before_{metric}" for metric in METRICS)]
-    treated, control = (Arm.of(people.filter(part).select(columns).to_numpy()) for part in (~is_control, is_control))
+    treated, against = (Arm.of(people.filter(_is_in(arm)).select(columns).to_numpy()) for arm in (variant, control))
     days = (as_of - first).days + 1
     common = {
         "experiment": experiment,
+        "variant": variant,
+        "control": control,
         "started_on": first,
         "days": days,
-        "n_treated": sizes[0],
-        "n_control": sizes[1],
-        "mismatch_p": mismatch(sizes, [1 - held_out, held_out]),
+        "n_treated": treated.n,
+        "n_control": against.n,
+        "mismatch_p": mismatch(
+            [treated.n, against.n], [_intended(arm, experiment, people, shop) for arm in (variant, control)]
+        ),
     }
     known = not people.select(pl.any_horizontal("unknown", "before_unknown").any()).item()
     metrics = [*(metric for metric in METRICS if known or metric != "margin"), ORDER_VALUE]
     aim = "margin" if known else "revenue"
     rows = []
     for metric in metrics:
-        figures = _figures(metric, treated, control, days, shop)
-        row = {**common, "metric": metric, "is_guardrail": metric in GUARDRAILS, **figures}
-        rows.append({**row, "sentence": _sentence(row, shop, is_aim=metric == aim), "note": _note(row)})
+        figures = _figures(metric, treated, against, days, shop)
+        row = {**common, "metric": metric, "is_guardrail": metric in GUARDRAILS, "is_aim": metric == aim, **figures}
+        rows.append({**row, "note": _note(row)})
     return rows
+
+
+def _is_in(arm: str) -> pl.Expr:
+    """Whether a customer is among those called `arm`: all who are treated, those held out, or a variant's."""
+    held_out = pl.col("arm") == HOLDOUT
+    return {ALL: ~held_out, HOLDOUT: held_out}.get(arm, pl.col("variant") == arm)
+
+
+def _intended(arm: str, experiment: str, people: pl.DataFrame, shop: Shop) -> float:
+    """The configured share of the experiment's customers that are called `arm`."""
+    held_out: float = people.select(pl.col("holdout_share").max().fill_null(0.0)).item()
+    if arm == HOLDOUT:
+        return held_out
+    return (1 - held_out) * (1 if arm == ALL else shop.measurement.experiments[experiment].variants[arm])
 
 
 def _figures(metric: str, treated: Arm, control: Arm, days: int, shop: Shop) -> dict[str, Any]:
@@ -222,6 +283,7 @@ def _figures(metric: str, treated: Arm, control: Arm, days: int, shop: Shop) -> 
         "cuped_lo": adjusted.lo,
         "cuped_hi": adjusted.hi,
         "cuped_error": adjusted.error,
+        "cuped_p": adjusted.p,
         "variance_saved": saved,
         "sequential_lo": peeked[0],
         "sequential_hi": peeked[1],
@@ -245,15 +307,16 @@ def _outlook(adjusted: Estimate, effect: float, days: int) -> dict[str, Any]:
 
 
 def _beside_each_other(frame: pl.DataFrame) -> pl.DataFrame:
-    """Adds q_value over all rows, and `shrunk` over the experiments of each metric."""
+    """Adds q_value over all rows, and `shrunk` over the comparisons of one kind and metric whose arms are as configured."""
     nullable = [name for name, column in ExperimentResults.columns.items() if column.nullable]
-    missing = [name for name in [*nullable, "cuped_error"] if name not in frame.columns]
+    missing = [name for name in [*nullable, "cuped_error", "cuped_p"] if name not in frame.columns]
     frame = frame.with_columns(pl.lit(None, pl.Float64).alias(name) for name in missing).with_row_index("row")
-    tested = frame.filter(pl.col("p_value").is_not_null())
-    q = tested.select("row", q_value=pl.Series(false_discovery(tested["p_value"].to_numpy())))
+    tested = frame.select("row", p=pl.coalesce("cuped_p", "p_value")).drop_nulls()
+    q = tested.select("row", q_value=pl.Series(false_discovery(tested["p"].to_numpy())))
     parts = [pl.DataFrame(schema={"row": frame.schema["row"], "shrunk": pl.Float64})]
-    sure = frame.filter(pl.col("cuped_error") > 0)
-    for (_,), rows in sure.group_by("metric", maintain_order=True):
+    sure = frame.filter((pl.col("cuped_error") > 0) & (pl.col("mismatch_p") >= ALARM))
+    of_all, of_holdout = pl.col("variant") == ALL, pl.col("control") == HOLDOUT
+    for _, rows in sure.group_by("metric", of_all.alias("of_all"), of_holdout.alias("of_holdout"), maintain_order=True):
         values, _ = shrunk(rows["cuped"].to_numpy(), rows["cuped_error"].to_numpy())
         parts.append(rows.select("row", shrunk=pl.Series(values)))
     return (
@@ -263,9 +326,14 @@ def _beside_each_other(frame: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def _sentence(row: Mapping[str, Any], shop: Shop, *, is_aim: bool) -> str:
+def _sentence(row: Mapping[str, Any], shop: Shop) -> str:
     """The sentence that finance gets."""
-    name, total = row["experiment"], row.get("total")
+    name, total = row["experiment"], row["total"]
+    if row["variant"] != ALL:
+        name += f", variant {row['variant']}"
+    against = "held out" if row["control"] == HOLDOUT else f"with {row['control']}"
+    if row["control"] != HOLDOUT:
+        name += f" in place of {row['control']}"
     if total is None:
         return f"{name}: nothing can be said of {row['metric']} yet."
     low, high = row["total_lo"], row["total_hi"]
@@ -275,12 +343,20 @@ def _sentence(row: Mapping[str, Any], shop: Shop, *, is_aim: bool) -> str:
         told = f"{name} made {total:+,.0f} customers unsubscribe (95 % CI {low:+,.0f} to {high:+,.0f})"
     else:
         told = f"{name} brought {total:+,.0f} {row['metric']} (95 % CI {low:+,.0f} to {high:+,.0f})"
-    told += f" in {row['days']} days, {row['n_treated']:,} customers treated and {row['n_control']:,} held out"
+    told += f" in {row['days']} days, {row['n_treated']:,} customers treated and {row['n_control']:,} {against}"
     if low <= 0 <= high:
         told += ": no effect is shown"
-        if is_aim and row.get("days_to_go"):
+        if row["is_aim"] and row["days_to_go"]:
             told += f"; one of {shop.measurement.worth_detecting:.0%} would probably show after {row['days_to_go']:,} more days"
+    elif not _is_shown(row):
+        told += ": it is not sure yet that this is its effect"
     return told + "."
+
+
+def _is_shown(row: Mapping[str, Any]) -> bool:
+    """Whether there is an effect, however often one has looked and at however many rows."""
+    low, high = row["sequential_lo"], row["sequential_hi"]
+    return low is not None and (low > 0 or high < 0) and row["q_value"] <= SURE
 
 
 def _note(row: Mapping[str, Any]) -> str | None:

@@ -141,13 +141,13 @@ def false_discovery(p: np.ndarray) -> np.ndarray:
     return q
 
 
-def shrunk(values: np.ndarray, errors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def shrunk(values: np.ndarray, errors: np.ndarray, most: float = np.inf) -> tuple[np.ndarray, np.ndarray]:
     """Values and errors after drawing each towards the mean of all by its uncertainty, so that the winner of many is not
-    overstated. The spread between the true values is averaged over, weighed by its likelihood (Gelman 2006: uniform on the
-    standard deviation). A single value stays."""
+    overstated. The spread between the true values, `most` at most, is averaged over, weighed by its likelihood (Gelman 2006:
+    uniform on the standard deviation). A single value stays."""
     if values.size < 2:
         return values, errors
-    spreads = np.linspace(0, 2 * (values.std() + errors.mean()), 201)[:, None]
+    spreads = np.linspace(0, min(2 * (values.std() + errors.mean()), most), 201)[:, None]
     weight = 1 / (errors**2 + spreads**2)
     total = weight.sum(axis=1, keepdims=True)
     mean = (weight * values).sum(axis=1, keepdims=True) / total
@@ -165,7 +165,8 @@ def shrunk(values: np.ndarray, errors: np.ndarray) -> tuple[np.ndarray, np.ndarr
 def _ratio(arm: Arm, top: int, bottom: int) -> tuple[float, float]:
     m, d, c = arm.means[top], arm.means[bottom], arm.covariance
     variance = c[top, top] / d**2 - 2 * m * c[top, bottom] / d**3 + m**2 * c[bottom, bottom] / d**4
-    return float(m / d), float(variance) / arm.n
+    # Where every order is worth the same it is 0, but for rounding.
+    return float(m / d), max(float(variance), 0.0) / arm.n
 
 
 def _satterthwaite(v1: float, n1: int, v0: float, n0: int) -> float:

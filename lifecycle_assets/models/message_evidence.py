@@ -46,6 +46,7 @@ class MessageEvidence(dy.Schema):
     ordered = flag("An order came of it in time.")
     unsubscribed = flag("The customer left the channel with it in time.")
     propensity = share("Probability with which it was chosen, where that was logged.", nullable=True)
+    is_delivered = flag("Its delivery is on record; null where an earlier release wrote the row.", nullable=True)
 
 
 def message_evidence(
@@ -119,15 +120,17 @@ def delivered(engagement: pl.LazyFrame, order_lines: pl.LazyFrame, *, as_of: dt.
             unsubscribed=in_time("unsubscribed_at"),
             # Some inputs give a probability as a rounded sum.
             propensity=pl.col("propensity").clip(0, 1),
+            is_delivered=pl.col("arrived"),
         )
     )  # fmt: skip
 
 
 def whole(slices: Sequence[pl.LazyFrame], ledger: pl.LazyFrame) -> pl.LazyFrame:
     """All evidence of the slices (one per night, in any order): every message once, without those that the ledger
-    (dispatch.ledger) says were undone."""
-    undone = ledger.filter(pl.col("event") == "compensated").select(message_id="idempotency_key").unique()
-    return _once(slices).join(undone, on="message_id", how="anti")
+    (dispatch.ledger) says were undone and of which nothing says that they arrived all the same."""
+    undone = ledger.filter(pl.col("event") == "compensated").select("idempotency_key", is_undone=True).unique()
+    rows = _once(slices).join(undone, left_on="message_id", right_on="idempotency_key", how="left")
+    return rows.filter(pl.col("is_undone").is_null() | pl.col("is_delivered")).drop("is_undone")
 
 
 def newest_day(slices: Sequence[pl.LazyFrame]) -> dt.date | None:

@@ -24,7 +24,7 @@ import polars as pl
 
 from lifecycle_assets.blocks import one_after_another
 from lifecycle_assets.contracts import key, table
-from lifecycle_assets.features.days import end_of
+from lifecycle_assets.days import end_of
 from lifecycle_assets.features.per_customer import KEY, PerCustomer
 from lifecycle_assets.models.champion import Champion
 from lifecycle_assets.models.classifier import TrainingSet

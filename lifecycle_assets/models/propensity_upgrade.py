@@ -129,14 +129,14 @@ def propensity_upgrade(
     held: pl.DataFrame, tonight: Snapshot, champion: Champion, shop: str, upsell: Upsell, settings: Scores
 ) -> pl.LazyFrame:
     """A row for each customer, plan held and better plan of its ladder, ordered by these; `held` are `plans_held`."""
-    moves = _moves(held, tonight, upsell).sort("customer_id", "current_plan", "target_plan")
-    if moves.is_empty():
+    rows = moves(held, tonight, upsell)
+    if rows.is_empty():
         return PropensityUpgrade.empty().lazy()
     event = pl.format("moves from {} to {} within " + str(UPGRADE_DAYS) + " days", "current_plan", "target_plan")
 
     def blocks() -> Iterator[pl.DataFrame]:
-        for rows in scored(moves, lambda some: some, champion, settings, WORDS, _everywhere, BLOCK_ROWS):
-            yield rows.with_columns(
+        for block in scored(rows, lambda some: some, champion, settings, WORDS, _everywhere, BLOCK_ROWS):
+            yield block.with_columns(
                 interpreted(event, ADVICE, champion).alias("interpretation"),
                 shop_id=pl.lit(shop),
                 as_of=pl.lit(tonight.as_of),
@@ -154,7 +154,7 @@ def _labelled(held: pl.DataFrame, snapshot: Snapshot, settings: Upsell) -> pl.Da
     in_window = pl.col("day").is_between(day, day + dt.timedelta(days=UPGRADE_DAYS), closed="right")
     started = held.filter(in_window).select("customer_id", target_plan=_plan()).unique()
     return (
-        _moves(held, snapshot, settings)
+        moves(held, snapshot, settings)
         .join(started.with_columns(label=pl.lit(value=True)), on=["customer_id", "target_plan"], how="left")
         .with_columns(
             pl.col("label").fill_null(value=False),
@@ -165,8 +165,9 @@ def _labelled(held: pl.DataFrame, snapshot: Snapshot, settings: Upsell) -> pl.Da
     )
 
 
-def _moves(held: pl.DataFrame, snapshot: Snapshot, settings: Upsell) -> pl.DataFrame:
-    """customer_id, current_plan, target_plan, NUMBERS: the plans held at the end of the snapshot's day, and where they lead."""
+def moves(held: pl.DataFrame, snapshot: Snapshot, settings: Upsell) -> pl.DataFrame:
+    """customer_id, current_plan, target_plan, NUMBERS: the plans held at the end of the snapshot's day, and where they lead;
+    ordered by the first three. `held` are `plans_held`."""
     day = snapshot.as_of
     begun = held.filter(pl.col("day") <= day).sort("customer_id", "day", "product_id")
     running = (
@@ -184,13 +185,14 @@ def _moves(held: pl.DataFrame, snapshot: Snapshot, settings: Upsell) -> pl.DataF
             days_on_plan=_days(day, pl.col("day")),
         )
     )
-    moves = (
+    found = (
         running.join(_better_plans(settings), on="current_plan")
         .join(_usage(snapshot), on=["customer_id", "current_plan"], how="left")
         .join(snapshot.customer_orders.select("customer_id", *OF_ORDERS), on="customer_id", how="left")
         .join(_behaviour(snapshot).select("customer_id", *OF_BEHAVIOUR), on="customer_id", how="left")
     )
-    return moves.select("customer_id", *CATEGORIES, *(pl.col(name).cast(pl.Float64) for name in NUMBERS))
+    columns = ["customer_id", *CATEGORIES, *(pl.col(name).cast(pl.Float64) for name in NUMBERS)]
+    return found.select(columns).sort("customer_id", *CATEGORIES)
 
 
 def _better_plans(settings: Upsell) -> pl.DataFrame:

@@ -22,7 +22,7 @@ import numpy as np
 import polars as pl
 
 from lifecycle_assets.contracts import as_of_column, count, key, number, share, shop_key, table, text
-from lifecycle_assets.features.days import end_of
+from lifecycle_assets.days import end_of
 from lifecycle_assets.models.evidence import Evidence, weighted
 from lifecycle_assets.models.hour_curves import HOURS
 from lifecycle_assets.models.message_evidence import hour_of_week

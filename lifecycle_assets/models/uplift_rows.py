@@ -15,9 +15,9 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
+from lifecycle_assets.days import end_of
 from lifecycle_assets.features.behaviour import BehaviourColumns
 from lifecycle_assets.features.customer_orders import OrderColumns
-from lifecycle_assets.features.days import end_of
 from lifecycle_assets.features.identity import resolved
 
 SNAPSHOTS = 6

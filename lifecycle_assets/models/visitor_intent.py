@@ -92,9 +92,7 @@ def visitor_intent(
 ) -> pl.DataFrame:
     """The rows of VisitorIntent, sorted by anonymous_id. `moments` is of visitor_sessions, at least of the last week,
     `evaluation` models.visitor_intent_evaluation, `until` the end of `as_of`."""
-    profiles = identity_map.filter((pl.col("id_type") == VISITOR) & pl.col("customer_id").is_not_null()).collect()
-    visitors = latest(moments).filter(pl.col("week") == 0).with_columns(minutes_silent())
-    visitors = visitors.join(profiles, left_on=VISITOR, right_on="id", how="anti")
+    visitors = asked(moments, identity_map)
     if visitors.is_empty():
         return VisitorIntent.empty()
     is_open = until - pl.col("at") <= SILENCE
@@ -117,6 +115,13 @@ def visitor_intent(
         pl.lit(in_seven_days.version, pl.Int64).alias("model_version"),
         pl.lit(in_seven_days.trained_as_of, pl.Date).alias("trained_as_of"),
     ).sort(VISITOR)
+
+
+def asked(moments: pl.DataFrame, identity_map: pl.LazyFrame) -> pl.DataFrame:
+    """Whom the models are asked about: the latest moment of each anonymous visitor of the last week, with its features."""
+    profiles = identity_map.filter((pl.col("id_type") == VISITOR) & pl.col("customer_id").is_not_null()).collect()
+    visitors = latest(moments).filter(pl.col("week") == 0).with_columns(minutes_silent())
+    return visitors.join(profiles, left_on=VISITOR, right_on="id", how="anti")
 
 
 def _probability(champion: Champion, visitors: pl.DataFrame) -> pl.Series:

@@ -14,7 +14,7 @@ import datetime as dt
 
 import polars as pl
 
-from lifecycle_assets.features.days import end_of
+from lifecycle_assets.days import end_of
 from lifecycle_assets.features.identity import resolved
 from lifecycle_assets.features.identity_ids import ID_TYPES
 

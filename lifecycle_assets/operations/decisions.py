@@ -11,6 +11,7 @@ from lifecycle_assets.dispatch.decisions import Decisions
 from lifecycle_assets.dispatch.explain import Explanation, explain
 from lifecycle_assets.dispatch.ledger import Ledger
 from lifecycle_assets.dispatch.release import recovered_batches
+from lifecycle_assets.dispatch.retention import LedgerTotals
 from lifecycle_assets.errors import LifecycleError
 from lifecycle_assets.features.identity import resolved
 from lifecycle_assets.settings.base import nearest
@@ -33,10 +34,12 @@ def explain_decision(home: Home, shop: str, customer: str, offer: str | None) ->
         near = ", ".join(_nearest_customers(customer, decisions))
         raise LifecycleError(f"{shop}: no decision about a customer '{customer}'" + (f"; near: {near}" if near else ""))
     lines = lake.scan(Ledger, shop)
-    sent = ledgers.sent(lines, recovered_batches(lines, shop, resources["delivery"]))
+    recovered = recovered_batches(lines, shop, resources["delivery"])
+    heard = ledgers.heard(lines, recovered, approval=settings.dispatch.approval)
     decision = found.row(0, named=True)
-    used = ledgers.offers_used(sent, decision["as_of"])
-    return explain(decision, gathering.sources(tables, sent), gathering.knowledge(tables), used, settings, offer)
+    used = ledgers.offers_used(heard, lake.scan(LedgerTotals, shop), decision["as_of"])
+    sources = gathering.sources(tables, heard, ledgers.undone(lines))
+    return explain(decision, sources, gathering.knowledge(tables), used, settings, offer)
 
 
 def _nearest_customers(customer: str, decisions: pl.LazyFrame) -> list[str]:

@@ -14,6 +14,7 @@ from lifecycle_assets import contracts, definitions
 from lifecycle_assets.automation import AS_OF_TAG, NIGHTLY, SET_TAG
 from lifecycle_assets.definitions import Home
 from lifecycle_assets.errors import LifecycleError
+from lifecycle_assets.jobs import no_night_beside
 from lifecycle_assets.operations.homes import command, list_reports, open_instance
 
 
@@ -88,6 +89,7 @@ def run_night(
     resources = definitions.build_resources(home)
     # Of two runs of one shop the second waits: side by side they would do the same work twice.
     with resources["lake"].lock(shop, "run"), open_instance(home) as instance:
+        no_night_beside(instance, shop)
         job = defs.resolve_job_def(NIGHTLY)
         result = job.execute_in_process(
             instance=instance,

@@ -14,6 +14,7 @@ from lifecycle_assets import contracts, definitions
 from lifecycle_assets.contracts import Contract
 from lifecycle_assets.definitions import Home
 from lifecycle_assets.dispatch.left_out import left_out
+from lifecycle_assets.dispatch.template_check import template_problems
 from lifecycle_assets.errors import SettingsError
 from lifecycle_assets.inputs import check, guess, ingest
 from lifecycle_assets.night import Night
@@ -77,12 +78,17 @@ def check_shops(home: Home, shops: Sequence[str]) -> Listing:
         now = dt.datetime.now(dt.UTC)
         today = now.astimezone(zoneinfo.ZoneInfo(settings.timezone)).date()
         night = Night(shop, as_of_default(settings, now), today, now, settings)
+        resources = definitions.build_resources(home)
         with tempfile.TemporaryDirectory() as folder:
-            found = check.problems(
-                night, definitions.build_resources(home)["sources"].open, _raw_tables(), Path(folder)
-            )
+            found = check.problems(night, resources["sources"].open, _raw_tables(), Path(folder))
         rows += [{"level": p.level, "shop": shop, "table": p.table, "problem": p.text} for p in found]
         rows += [{"level": "info", "shop": shop, "table": "routing", "problem": text} for text in left_out(settings)]
+        unfit = template_problems(settings, as_of=night.as_of)
+        rows += [{"level": "error", "shop": shop, "table": "dispatch", "problem": text} for text in unfit]
+        try:
+            resources["carriers"].of(shop, settings)
+        except SettingsError as error:
+            rows.append({"level": "error", "shop": shop, "table": "dispatch", "problem": str(error)})
     return Listing(rows, nothing="no problems found", ok=not any(row["level"] == "error" for row in rows))
 
 

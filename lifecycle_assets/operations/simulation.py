@@ -11,6 +11,7 @@ import polars as pl
 
 from lifecycle_assets import contracts, definitions
 from lifecycle_assets.definitions import Home
+from lifecycle_assets.dispatch.ledger import undone
 from lifecycle_assets.errors import SettingsError
 from lifecycle_assets.operations.homes import command, make_home
 from lifecycle_assets.simulator.world import ZONES, World
@@ -84,12 +85,13 @@ def _simulated(home: Home, shop: str) -> Simulated:
 
 
 def dispatched(home: Home, shop: str, day: dt.date) -> pl.DataFrame:
-    """The messages that went out for that local day, as the simulator takes them."""
+    """The messages that went out for that local day and were not undone, as the simulator takes them."""
     lake = definitions.build_resources(home)["lake"]
     messages, decisions, ledger = (
         contracts.registry()[name] for name in ("dispatch.messages", "dispatch.decisions", "dispatch.ledger")
     )
-    exported = lake.scan(ledger, shop).filter(pl.col("event") == "exported")
+    lines = lake.scan(ledger, shop)
+    exported = lines.filter(pl.col("event") == "exported").join(undone(lines), on="idempotency_key", how="anti")
     nights = [night for night in lake.nights(messages, shop) if night < day][-SEND_NIGHTS:]
     chosen = [
         lake.scan_night(messages, shop, night).join(

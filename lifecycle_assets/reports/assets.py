@@ -17,6 +17,7 @@ from lifecycle_assets.features.orders import Orders
 from lifecycle_assets.features.rfm import CustomerRfm
 from lifecycle_assets.features.stage import LifecycleStage, stage_timeline
 from lifecycle_assets.inputs.contracts import InputReads, OrderLines, Quarantine
+from lifecycle_assets.models.backtest import Backtest
 from lifecycle_assets.models.clv_evaluation import ClvEvaluation
 from lifecycle_assets.models.clv_forecast import ClvForecast
 from lifecycle_assets.models.dendrogram import Dendrogram, DendrogramLeaves, tree_of
@@ -24,6 +25,7 @@ from lifecycle_assets.models.dendrogram_figure import cut_of, dendrogram_svg
 from lifecycle_assets.models.segment_profiles import SegmentProfiles
 from lifecycle_assets.models.segmentation import SegmentationBenchmark
 from lifecycle_assets.night import night_of
+from lifecycle_assets.reports.backtest import backtest_facts, backtest_report
 from lifecycle_assets.reports.lifecycle import Tables, lifecycle_facts, lifecycle_report
 from lifecycle_assets.wiring import SHOPS, picture, reads
 
@@ -113,5 +115,29 @@ def lifecycle(
             "as_of": str(night.as_of),
             "seconds": round(time.perf_counter() - started, 3),
             **charts,
+        }
+    )
+
+
+@dg.asset(
+    key=["reports", "backtest"],
+    group_name="reports",
+    description="How good each score was, month by month, beside a simple rule: one page for a marketing lead.",
+    kinds={"html"},
+    partitions_def=SHOPS,
+    required_resource_keys={"nights", "report_store"},
+    ins=reads(Backtest),
+)
+def backtest_page(context: dg.AssetExecutionContext, backtest: pl.LazyFrame) -> dg.MaterializeResult:
+    night = night_of(context)
+    facts = backtest_facts(backtest.collect(), night.as_of)
+    report = backtest_report(facts, night.shop, night.as_of, night.settings)
+    path = context.resources.report_store.put(night.shop, night.as_of, "backtest", report.html, report.json)
+    return dg.MaterializeResult(
+        metadata={
+            "headline": dg.MetadataValue.md("\n\n".join([f"**{report.headline}**", *report.summary])),
+            "path": dg.MetadataValue.path(str(path)),
+            "as_of": str(night.as_of),
+            **{f"chart {figure.id}": picture(figure.picture.wide, str(figure.title)) for figure in report.figures},
         }
     )

@@ -9,7 +9,7 @@ import datetime as dt
 
 import polars as pl
 
-from lifecycle_assets.dispatch.ledger import fates, later_night
+from lifecycle_assets.dispatch.ledger import fates, later_night, undone
 from lifecycle_assets.reports.facts import Fact, Facts, Row, part
 
 SEND, HOLDOUT = "send", "holdout"
@@ -128,6 +128,7 @@ def _count(frame: pl.LazyFrame) -> int:
 
 def _batches(ledger: pl.LazyFrame, as_of: dt.date) -> int:
     out = ledger.filter((pl.col("as_of") == as_of) & (pl.col("event") == "exported"))
+    out = out.join(undone(ledger), on="idempotency_key", how="anti")
     return out.select(pl.col("batch_id").n_unique()).collect(engine="streaming").item()
 
 

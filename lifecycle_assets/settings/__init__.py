@@ -4,6 +4,7 @@
 everything else has a default. Groups are named after the documents (customer, routing, dispatch ...).
 """
 
+from lifecycle_assets.settings.audiences import Audience
 from lifecycle_assets.settings.clv import Clv
 from lifecycle_assets.settings.customer import (
     Churn,
@@ -16,11 +17,14 @@ from lifecycle_assets.settings.customer import (
     Rfm,
     Stage,
 )
+from lifecycle_assets.settings.delivery import S3, Delivery, Webhook
+from lifecycle_assets.settings.destinations import Braze, Destinations, Klaviyo, Sendgrid, Twilio
 from lifecycle_assets.settings.forecasting import Forecasting, Promotion
 from lifecycle_assets.settings.inputs import InputMapping, Inputs, LeaveOut, TableMapping
 from lifecycle_assets.settings.posteriors import Posteriors
 from lifecycle_assets.settings.products import CrossSell, Plan, Prices, Products, Recommendations, SimilarItems, Upsell
 from lifecycle_assets.settings.reading import parse
+from lifecycle_assets.settings.retention import Retention
 from lifecycle_assets.settings.routing import (
     Cap,
     Channel,
@@ -34,6 +38,7 @@ from lifecycle_assets.settings.routing import (
     Ranking,
     Routing,
     Step,
+    WritingModel,
 )
 from lifecycle_assets.settings.rules import AllOf, Condition, Not, Rule, Scalar
 from lifecycle_assets.settings.scores import RiskBands, Scores, Tiers
@@ -42,7 +47,10 @@ from lifecycle_assets.settings.shop import Deployment, Shop, as_of_default
 from lifecycle_assets.settings.uplift import Uplift
 
 __all__ = [
+    "S3",
     "AllOf",
+    "Audience",
+    "Braze",
     "Cap",
     "Channel",
     "ChannelName",
@@ -52,13 +60,16 @@ __all__ = [
     "Condition",
     "CrossSell",
     "Customer",
+    "Delivery",
     "Deployment",
+    "Destinations",
     "Experiment",
     "Exploration",
     "Forecasting",
     "InputMapping",
     "Inputs",
     "Insight",
+    "Klaviyo",
     "LeaveOut",
     "Loyalty",
     "LoyaltySegments",
@@ -76,6 +87,7 @@ __all__ = [
     "Promotion",
     "Ranking",
     "Recommendations",
+    "Retention",
     "Rfm",
     "RiskBands",
     "Routing",
@@ -83,14 +95,18 @@ __all__ = [
     "Scalar",
     "Scores",
     "Segmentation",
+    "Sendgrid",
     "Shop",
     "SimilarItems",
     "Stage",
     "Step",
     "TableMapping",
     "Tiers",
+    "Twilio",
     "Uplift",
     "Upsell",
+    "Webhook",
+    "WritingModel",
     "as_of_default",
     "parse",
 ]

@@ -2,12 +2,16 @@
 
 import datetime as dt
 from collections.abc import Iterator
+from itertools import pairwise
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
 from lifecycle_assets.settings import profile_fields, shipped
+from lifecycle_assets.settings.audiences import Audience
 from lifecycle_assets.settings.base import Days, Group, Name, Share, laid_over, nearest
+from lifecycle_assets.settings.delivery import Delivery
+from lifecycle_assets.settings.destinations import DestinationName, Destinations
 from lifecycle_assets.settings.posteriors import Posteriors
 from lifecycle_assets.settings.rules import Rule, rule_problems
 
@@ -15,6 +19,8 @@ ChannelName = Literal["email", "whatsapp", "sms", "push", "in_app", "ads", "call
 Hour = Annotated[int, Field(ge=0, le=23)]
 Amount = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Percent = Annotated[float, Field(ge=0, le=100)]
+# What arms are called; no variant may be.
+RESERVED = {"all", "holdout", "treatment"}
 
 
 class Cap(Group):
@@ -33,13 +39,24 @@ class Channel(Group):
         None, description="messages that the channel can send in an hour; what is beyond goes out in another hour"
     )
     explicit_consent: bool = Field(False, description="consent must be on record; it can never be assumed")
-    addressed_by: Literal["email", "phone", "customer_id"] = Field(
-        "customer_id", description="what the sending tool needs; customer_id when it holds the addresses itself"
+    addressed_by: Literal["email", "phone", "push_token", "customer_id"] = Field(
+        "customer_id",
+        description="what the sending tool needs; customer_id when it holds the addresses itself. push_token is read from "
+        "a further column of that name in the customers' input",
+    )
+    destination: DestinationName = Field(
+        "generic", description="the tool that the channel's batches are written for; generic files suit any"
     )
     needs_template: bool = Field(False, description="the network delivers messages by an approved template only")
     approved_templates: dict[Name, str] = Field(
         {}, description="content_type -> the approved template's name; other content does not go out here"
     )
+    max_parts: Annotated[int, Field(ge=1)] | None = Field(
+        None,
+        description="parts of a text message: the first of 160 (GSM-7) or 70 (UCS-2) characters, of several 153 or 67",
+    )
+    max_subject: Annotated[int, Field(ge=1)] | None = Field(None, description="characters of a subject or title")
+    max_body: Annotated[int, Field(ge=1)] | None = Field(None, description="characters of a text")
 
     def carries(self, content_type: str) -> bool:
         """Whether such content may go out here at all."""
@@ -53,6 +70,9 @@ class Offer(Group):
     content_type: Name = Field(description="which message template tells it")
     category: str | None = Field(None, description="product category that it is about; relevant to its buyers first")
     discount_pct: Percent = 0.0
+    code: str | None = Field(
+        None, pattern="^[^ ]+$", description="what the customer enters to get it; told in the message"
+    )
     valid_days: Days = Field(14, description="a discount is promised for so many days from the day of sending on")
     priority: Annotated[int, Field(ge=1, le=10)] = Field(5, description="the operator's emphasis, 10 = highest")
     margin_rate: Share | None = Field(
@@ -65,6 +85,9 @@ class Offer(Group):
     valid_until: dt.date | None = None
     cap: Annotated[int, Field(ge=0)] | None = Field(None, description="messages with it, over all nights")
     when: Rule | None = Field(None, description="who qualifies; default: everyone in the programme")
+    variant: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_]*\.[a-z0-9][a-z0-9_]*$")] | None = Field(
+        None, description="experiment.variant: only for those whom the experiment gave it; default: everyone"
+    )
 
 
 class Step(Group):
@@ -191,7 +214,7 @@ class Routing(Group):
         profile: dict[str, str] = dict(profile_fields.kinds())
         for name, rule in self.computed.items():
             yield from rule_problems(rule, profile, f"computed {name}")
-        known = {**profile, **dict.fromkeys(self.computed, "flag")}
+        known = self.fields()
         for name, offer in self.offers.items():
             if offer.when:
                 yield from rule_problems(offer.when, known, f"offer {name}: when")
@@ -202,6 +225,10 @@ class Routing(Group):
             for number, step in enumerate(programme.steps, 1):
                 if step.when:
                     yield from rule_problems(step.when, known, f"programme {name}, step {number}: when")
+
+    def fields(self) -> dict[str, str]:
+        """The kind of every field that a rule may name."""
+        return {**profile_fields.kinds(), **dict.fromkeys(self.computed, "flag")}
 
     def _broken_references(self) -> Iterator[str]:
         for name, programme in self.programmes.items():
@@ -233,12 +260,30 @@ class Routing(Group):
 
 
 class MessageTemplate(Group):
-    """Jinja templates of one message; `first_name`, `shop`, `discount_pct`, `url` and `cta` may be used."""
+    """Jinja texts of one message. `first_name`, `shop`, `discount_pct`, `code`, `offer`, `products`, `language`, `url` and
+    `cta` may be used. An e-mail without `html` is set into the shipped layout: greeting, text, products, button."""
 
     subject: str = ""
     text: str = Field(min_length=1)
     html: str = ""
     cta: str = ""
+    products: str = Field(
+        "", description="line above the recommended products of an e-mail; without it they are not shown"
+    )
+    parameters: tuple[str, ...] = Field((), description="values of a network's approved template, in its order")
+    template_language: str = Field(
+        "",
+        description="the code under which the network holds its approved template, e.g. pt_BR; default: the language",
+    )
+
+
+class WritingModel(Group):
+    """A language model that drafts messages, one per group of customers; it is told nothing of any customer. Its key is
+    read from the environment: LIFECYCLE_WRITER_KEY."""
+
+    url: str = Field(pattern="^https?://[^ ]+$", description="OpenAI-compatible, e.g. https://api.example/v1")
+    model: str = Field(min_length=1, description="the model's name there")
+    timeout_seconds: Annotated[float, Field(gt=0)] = Field(30, description="for each draft; the template serves then")
 
 
 class Dispatch(Group):
@@ -246,14 +291,49 @@ class Dispatch(Group):
         None, pattern="^https?://[^ ]+$", description="where a message's button leads; tracking parameters are added"
     )
     expiry_hours: Annotated[int, Field(ge=1)] = Field(24, description="a batch must not be sent later than this")
+    approval: bool = Field(False, description="batches wait until a person releases them: lifecycle approve BATCH")
+    delivery: Delivery = Delivery()
+    destinations: Destinations = Destinations()
     templates: dict[str, MessageTemplate] = Field(
         {}, description="content_type.channel.language -> the shop's own text, e.g. winback.email.en"
     )
+    writer: WritingModel | None = Field(None, description="a language model that drafts messages; off by default")
+    audiences: dict[Name, Audience] = Field(
+        description="lists of people at advertising tools, laid over the shipped ones key by key"
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _over_the_shipped(cls, data: Any) -> Any:
+        if not isinstance(data, dict):
+            return data
+        return {**data, "audiences": laid_over(shipped.AUDIENCES, data.get("audiences"))}
 
 
 class Experiment(Group):
     holdout_share: Share = 0.15
     salt: str = Field("", description="change it to draw the arms anew; the experiment's name always counts as well")
+    variants: dict[Name, Annotated[float, Field(gt=0, lt=1)]] = Field(
+        {}, description="variant -> its share of the treated, e.g. {a: 0.5, b: 0.5}; offers name theirs in `variant`"
+    )
+    layer: Name | None = Field(None, description="of the experiments of a layer a customer is in one at most")
+    traffic: tuple[Share, Share] = Field(
+        (0.0, 1.0), description="from, until: the experiment's part of the layer's customers, e.g. [0, 0.4]"
+    )
+
+    @model_validator(mode="after")
+    def _hangs_together(self) -> "Experiment":
+        starts, ends = self.traffic
+        if starts >= ends:
+            raise ValueError(f"traffic {starts:g} to {ends:g} is nobody: the second number must be the higher one")
+        if self.layer is None and self.traffic != (0.0, 1.0):
+            raise ValueError("traffic is a part of a layer's customers: name the layer")
+        if self.variants and (len(self.variants) < 2 or abs(sum(self.variants.values()) - 1) > 1e-9):
+            told = f"{len(self.variants)} with {sum(self.variants.values()):g} in all"
+            raise ValueError(f"variants: two or more are needed, whose shares add up to 1; there are {told}")
+        if wrong := sorted(RESERVED & set(self.variants)):
+            raise ValueError(f"variants: {', '.join(wrong)} is the name of an arm; choose another one")
+        return self
 
 
 class Measurement(Group):
@@ -272,3 +352,11 @@ class Measurement(Group):
             return data
         groups = {"experiments": shipped.EXPERIMENTS, "attribution_days": shipped.ATTRIBUTION_DAYS}
         return {**data, **{group: laid_over(defaults, data.get(group)) for group, defaults in groups.items()}}
+
+    @model_validator(mode="after")
+    def _nobody_in_two(self) -> "Measurement":
+        layers = sorted((e.layer, e.traffic, name) for name, e in self.experiments.items() if e.layer)
+        for (layer, (_, ends), name), (other, (starts, _), later) in pairwise(layers):
+            if layer == other and starts < ends:
+                raise ValueError(f"experiments: {name} and {later} overlap in the layer {layer}: change their traffic")
+        return self

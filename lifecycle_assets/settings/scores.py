@@ -37,6 +37,9 @@ class Scores(Group):
         100_000, description="rows learnt from at most, drawn at random"
     )
     retrain_days: AtLeastOne = Field(7, description="age at which a model is trained anew")
+    drift_psi: Annotated[float, Field(gt=0)] = Field(
+        0.2, description="population stability index beyond which a feature or a score counts as drifted"
+    )
     products: tuple[str, ...] = Field(
         (), description="products whose purchase is predicted; none: those that sell most"
     )

@@ -44,9 +44,10 @@ CHANNELS: dict[str, dict[str, Any]] = {
         "explicit_consent": True,
         "addressed_by": "phone",
         "needs_template": True,
+        "max_body": 1024,
     },
-    "sms": {"cost": 0.05, "quiet_hours": [20, 9], "explicit_consent": True, "addressed_by": "phone"},
-    "push": {"quiet_hours": [22, 8]},
+    "sms": {"cost": 0.05, "quiet_hours": [20, 9], "explicit_consent": True, "addressed_by": "phone", "max_parts": 1},
+    "push": {"quiet_hours": [22, 8], "max_subject": 65, "max_body": 100},
     "in_app": {},
     "ads": {"cost": 0.01},
     "call": {"cost": 4.0, "quiet_hours": [18, 9], "addressed_by": "phone"},
@@ -342,10 +343,10 @@ PROGRAMMES: dict[str, dict[str, Any]] = {
     },
 }
 
-# One per programme; the triggers share one, and so do the two programmes for the lapsed. Nobody is held out of hearing
-# that their order was shipped.
+# One per programme; the triggers share one, and so do the two programmes for the lapsed, and all audiences. Nobody is held
+# out of hearing that their order was shipped.
 EXPERIMENTS: dict[str, dict[str, Any]] = {
-    name: {} for name in sorted({p["experiment"] for p in PROGRAMMES.values() if "experiment" in p})
+    name: {} for name in sorted({"ads", *(p["experiment"] for p in PROGRAMMES.values() if "experiment" in p)})
 }
 
 COMPUTED: dict[str, Rule] = {
@@ -377,4 +378,23 @@ ATTRIBUTION_DAYS: dict[str, int] = {
     "ads": 1,
     "call": 5,
     "postal": 14,
+}
+
+# Nothing is exported while the channel ads is off.
+AUDIENCES: dict[str, dict[str, Any]] = {
+    # To be shown what brings them back.
+    "lapsed_valuable": {
+        "who": _all(
+            _is("stage", "==", "lapsed"),
+            _is("days_since_last_purchase", "between", [90, 730]),
+            _is("clv_potential_tier", "==", "High"),
+        )
+    },
+    # The seed from which the tool finds people like them, each weighted by the margin expected of them.
+    "vip_lookalike": {
+        "who": _all(_is("clv_tier", "==", "High"), _is("stage", "in", ["new", "active", "won_back"])),
+        "value": "clv_12m",
+    },
+    # To be left out of campaigns: what they bought is on its way.
+    "recent_buyers": {"who": _is("days_since_last_purchase", "<=", 14)},
 }

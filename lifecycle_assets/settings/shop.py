@@ -1,6 +1,7 @@
 """One tenant, and what all tenants of a home share."""
 
 import datetime as dt
+import itertools
 import re
 import zoneinfo
 from collections.abc import Iterator
@@ -13,6 +14,7 @@ from lifecycle_assets.settings.customer import Customer
 from lifecycle_assets.settings.forecasting import Forecasting
 from lifecycle_assets.settings.inputs import InputMapping, Inputs
 from lifecycle_assets.settings.products import Products
+from lifecycle_assets.settings.retention import Retention
 from lifecycle_assets.settings.routing import Dispatch, Measurement, Routing
 from lifecycle_assets.settings.scores import Scores
 from lifecycle_assets.settings.segmentation import Segmentation
@@ -40,12 +42,20 @@ class Shop(Group):
     products: Products = Products()
     forecasting: Forecasting = Forecasting()
     routing: Routing = Routing.model_validate({})
-    dispatch: Dispatch = Dispatch()
+    dispatch: Dispatch = Dispatch.model_validate({})
     measurement: Measurement = Measurement.model_validate({})
+    retention: Retention = Retention()
 
     @model_validator(mode="after")
     def _hangs_together(self) -> "Shop":
-        if problems := [*self._unknown_experiments(), *self._unknown_templates()]:
+        broken = (
+            self._unknown_experiments(),
+            self._unknown_variants(),
+            self._unknown_templates(),
+            self._broken_audiences(),
+            self._broken_destinations(),
+        )
+        if problems := list(itertools.chain(*broken)):
             raise ValueError("\n".join(problems))
         return self
 
@@ -55,6 +65,21 @@ class Shop(Group):
             if programme.experiment and programme.experiment not in experiments:
                 near = nearest(programme.experiment, experiments)
                 yield f"routing: programme {name}: no experiment '{programme.experiment}'{near}"
+
+    def _unknown_variants(self) -> Iterator[str]:
+        experiments = self.measurement.experiments
+        known = [f"{name}.{variant}" for name, experiment in experiments.items() for variant in experiment.variants]
+        of_offer: dict[str, set[str | None]] = {}
+        for programme in self.routing.programmes.values():
+            for offer in {offer for step in programme.steps for offer in step.offers}:
+                of_offer.setdefault(offer, set()).add(programme.experiment)
+        for name, offer in self.routing.offers.items():
+            if offer.variant is None:
+                continue
+            if offer.variant not in known:
+                yield f"routing: offer {name}: no variant '{offer.variant}'{nearest(offer.variant, known)}"
+            elif of_offer.get(name, set()) - {offer.variant.split(".")[0]}:
+                yield f"routing: offer {name}: it is also in a programme of another experiment than that of {offer.variant}"
 
     def _unknown_templates(self) -> Iterator[str]:
         known = sorted({offer.content_type for offer in self.routing.offers.values()})
@@ -70,6 +95,16 @@ class Shop(Group):
                 yield f"{place}: no channel '{channel}'{nearest(channel, self.routing.channels)}"
             if language != self.language and not re.fullmatch("[a-z]{2}", language):
                 yield f"{place}: '{language}' is no language of two letters, e.g. {self.language}"
+
+    def _broken_audiences(self) -> Iterator[str]:
+        for name, audience in self.dispatch.audiences.items():
+            for problem in audience.problems(self.routing.fields(), self.measurement.experiments):
+                yield f"dispatch: audience {name}: {problem}"
+
+    def _broken_destinations(self) -> Iterator[str]:
+        for name, channel in self.routing.channels.items():
+            if channel.enabled:
+                yield from self.dispatch.destinations.problems(name, channel.destination, channel.addressed_by)
 
     @model_validator(mode="before")
     @classmethod

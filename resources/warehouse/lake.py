@@ -4,6 +4,7 @@
     warehouse/<area>/<table>/<shop>/history/<as_of>.parquet   one slice per night, for tables whose past matters
     warehouse/.versions/<area>/<table>/<shop>/<hash>.parquet  what the catalogue's views read; the same bytes (hard links)
     warehouse/.work/                                        unfinished files
+    warehouse/.erased/<shop>.json                           whom the raw tables leave out, under a key of its own
     warehouse/lifecycle.duckdb                              the catalogue: commented views
 
 A reader opens a Parquet file twice, once to plan and once to read, so a path whose file may be replaced in between could
@@ -14,12 +15,13 @@ replaces the (small) catalogue by rename. A superseded version stays for `keep_v
 import datetime as dt
 import fcntl
 import hashlib
-import os
+import json
+import secrets
 import shutil
 import tempfile
 import time
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,7 +31,8 @@ import pyarrow.parquet as pq
 
 from lifecycle_assets.contracts import Contract
 from lifecycle_assets.errors import ContractError, LifecycleError
-from resources.files import fsync
+from lifecycle_assets.inputs.tombstones import Tombstones
+from resources.files import fsync, link_over, replace
 from resources.warehouse.catalogue import Catalogue
 
 VALIDATION_ROWS = 200_000
@@ -135,15 +138,31 @@ class Lake:
             for folder in (version.parent, current.parent):
                 folder.mkdir(parents=True, exist_ok=True)
             staged.replace(version)
-            _link_over(version, current)
+            link_over(version, current)
             self._retire(contract, shop, keep=version)
         if contract.history:
             night = current.parent / "history" / f"{as_of}.parquet"
             if not (night.exists() and night.samefile(version)):
                 night.parent.mkdir(exist_ok=True)
-                _link_over(version, night)
+                link_over(version, night)
         self.refresh(contract)
         return Published(current, rows, digest, changed)
+
+    def put_back(self, contract: Contract, shop: str, folder: Path, *, slices: bool) -> None:
+        """Make what a folder laid out like the table's holds the shop's table again, and with `slices` its dated slices;
+        what the folder lacks goes. Readers see the one or the other."""
+        own = self._folder(contract, shop)
+        pattern = "history/*.parquet" if slices else "data.parquet"
+        names = {path.relative_to(place) for place in (own, folder) for path in place.glob(pattern)} | {
+            Path("data.parquet")
+        }
+        for name in sorted(names):
+            if not (folder / name).exists():
+                (own / name).unlink(missing_ok=True)
+            elif not ((own / name).exists() and (own / name).samefile(folder / name)):
+                (own / name).parent.mkdir(parents=True, exist_ok=True)
+                link_over(folder / name, own / name)
+        self.refresh(contract)
 
     def append(self, contract: Contract, shop: str, as_of: dt.date, frame: pl.DataFrame) -> Published:
         """Add rows to an append-only table as one new, immutable file."""
@@ -159,6 +178,22 @@ class Lake:
             fsync(folder)
         self.refresh(contract)
         return Published(path, frame.height, digest, changed=True)
+
+    def keep_rows(self, contract: Contract, shop: str, kept: pl.DataFrame) -> None:
+        """Take rows out of an append-only table for good: all but `kept`, told by the key. Each file that loses rows is
+        replaced in one step, and goes where nothing of it is left."""
+        for path in sorted(self._folder(contract, shop).glob("*.parquet")):
+            before = pl.read_parquet(path)
+            after = before.join(kept, on=contract.primary_key, how="semi", maintain_order="left")
+            if after.is_empty():
+                path.unlink()
+            elif after.height < before.height:
+                with self.staging(contract, shop) as staged:
+                    after.write_parquet(staged, compression="zstd")
+                    fsync(staged)
+                    staged.replace(path)
+                    fsync(path.parent)
+        self.refresh(contract)
 
     @contextmanager
     def workspace(self, shop: str) -> Iterator[Path]:
@@ -184,6 +219,22 @@ class Lake:
         """The rows of all parts whose names end in `.kind`; none where no part was left."""
         files = sorted((self.root / ".parts" / _safe(shop)).glob(f"*.{kind}.parquet"))
         return contract.conform(pl.scan_parquet([self._empty(contract), *files], glob=False))
+
+    def erased(self, shop: str) -> Tombstones:
+        """The people who were erased from the shop."""
+        path = self._erased(shop)
+        if not path.exists():
+            return Tombstones()
+        stored = json.loads(path.read_text("utf-8"))
+        return Tombstones(stored["key"], frozenset(stored["hashes"]))
+
+    def bury(self, shop: str, known: Mapping[str, Iterable[str]]) -> None:
+        """Add a person to those erased from the shop, by what they go by (see Tombstones.joined_by)."""
+        before = self.erased(shop)
+        now = Tombstones(before.key or secrets.token_hex(32), before.hashes).joined_by(known)
+        path = self._erased(shop)
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        replace(path, json.dumps({"key": now.key, "hashes": sorted(now.hashes)}).encode())
 
     @contextmanager
     def lock(self, shop: str, purpose: str) -> Iterator[None]:
@@ -254,6 +305,9 @@ class Lake:
     def _folder(self, contract: Contract, shop: str) -> Path:
         return self.root / contract.area / contract.table / _safe(shop)
 
+    def _erased(self, shop: str) -> Path:
+        return self.root / ".erased" / f"{_safe(shop)}.json"
+
     def _versions(self, contract: Contract, shop: str) -> Path:
         return self.root / ".versions" / contract.area / contract.table / _safe(shop)
 
@@ -265,7 +319,7 @@ class Lake:
         # A table put there by hand or by a restore becomes a version of its own.
         folder.mkdir(parents=True, exist_ok=True)
         version = folder / f"{_sha256(current)[:32]}.parquet"
-        _link_over(current, version)
+        link_over(current, version)
         return version
 
     def _empty(self, contract: Contract) -> Path:
@@ -298,15 +352,3 @@ def _fingerprint(contract: Contract) -> str:
 def _sha256(path: Path) -> str:
     with path.open("rb") as handle:
         return hashlib.file_digest(handle, "sha256").hexdigest()
-
-
-def _link_over(source: Path, target: Path) -> None:
-    """Make `target` another name of `source`, replacing what was there in one step."""
-    temporary = target.with_name(f".link-{uuid.uuid4().hex}")
-    try:
-        os.link(source, temporary)
-    except OSError:  # a file system without hard links
-        shutil.copyfile(source, temporary)
-        fsync(temporary)
-    temporary.replace(target)
-    fsync(target.parent)

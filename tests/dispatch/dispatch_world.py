@@ -22,6 +22,8 @@ from lifecycle_assets.dispatch.messages import Messages
 from lifecycle_assets.dispatch.people import people as people_of
 from lifecycle_assets.dispatch.profile import Sources, profiles
 from lifecycle_assets.dispatch.release import Facts, Outcome, recovered_batches, release
+from lifecycle_assets.dispatch.retention import LedgerTotals
+from lifecycle_assets.dispatch.trace import models
 from lifecycle_assets.features.customer import CustomerFeatures
 from lifecycle_assets.features.identity import IdentityMap
 from lifecycle_assets.features.loyalty import CustomerLoyalty
@@ -71,7 +73,8 @@ def table(contract: Contract, rows: list[dict[str, Any]], as_of: dt.date = AS_OF
 
 @dataclass
 class World:
-    """A shop's tables as rows, and the night run over them. `accounts` are further customer ids of `people`, each the
+    """A shop's tables as rows, and the night run over them. `variants` are customers by experiment with the
+    variant that they got. `accounts` are further customer ids of `people`, each the
     row of raw.customers of another account of the one it names as `of`. `programmes` are those of the shipped ones that are
     enabled, `known` the rows of the models' tables and of dispatch.triggers that there are, by table."""
 
@@ -86,6 +89,7 @@ class World:
     tickets: list[dict[str, Any]] = field(default_factory=list)
     accounts: dict[str, dict[str, Any]] = field(default_factory=dict)
     holdout: dict[str, set[str]] = field(default_factory=dict)
+    variants: dict[str, dict[str, str]] = field(default_factory=dict)
     lines: pl.DataFrame = field(default_factory=Ledger.empty)
     shuffled: bool = False
     explores: bool = False
@@ -121,6 +125,7 @@ class World:
                 "experiment": experiment,
                 "customer_id": name,
                 "arm": "holdout" if name in self.holdout.get(experiment, set()) else "treatment",
+                "variant": self.variants.get(experiment, {}).get(name),
             }
             for experiment in self.shop.measurement.experiments
             for name in self.people
@@ -133,7 +138,8 @@ class World:
             self.contacts(),
             table(raw.SupportTickets, self.tickets, self.as_of).lazy(),
             table(Assignments, arms, self.as_of).lazy(),
-            ledgers.sent(self.lines.lazy(), found or []),
+            ledgers.heard(self.lines.lazy(), found or [], approval=self.shop.dispatch.approval),
+            ledgers.undone(self.lines.lazy()),
             {name: table(KNOWN[name], rows, self.as_of).lazy() for name, rows in self.known.items()},
         )
 
@@ -144,7 +150,7 @@ class World:
             shop_id="lupe",
             as_of=self.as_of,
             shop=self.shop,
-            used=ledgers.offers_used(sources.sent, self.as_of),
+            used=ledgers.offers_used(sources.sent, LedgerTotals.empty().lazy(), self.as_of),
             standing=taken,
         )
         decided = Decisions.conform(decided.lazy()).collect()
@@ -173,6 +179,8 @@ class Night:
     tables: dict[str, pl.DataFrame] = field(default_factory=dict)
     at: dt.datetime = dt.datetime(2025, 3, 2, 2, tzinfo=dt.UTC)
     archive: bool = False
+    # Batches of other nights that still wait for approval.
+    waiting: list[str] = field(default_factory=list)
 
     def plan(self) -> None:
         world = self.world
@@ -196,19 +204,24 @@ class Night:
         self.tables = {"decisions": decided, "messages": written, "batches": planned}
 
     def release(self) -> Outcome:
-        written = self.tables["messages"]
-        known = standing(written.lazy(), self.world.contacts(), self.world.shop.routing, ["email"], until=None)
+        written, lines = self.tables["messages"], self.lines().lazy()
+        used = sorted({"email", *written["channel"]})
+        known = standing(written.lazy(), self.world.contacts(), self.world.shop.routing, used, until=None)
         reasons = dict(self.tables["decisions"].group_by("reason").len().sort("reason").iter_rows())
-        facts = Facts("lupe", self.world.as_of, f"lupe@{self.world.as_of}", self.at, "1", reasons)
+        made_with = models(self.tables["decisions"].lazy())
+        facts = Facts("lupe", self.world.as_of, f"lupe@{self.world.as_of}", self.at, "1", reasons, models=made_with)
         return release(
             written,
             self.tables["batches"],
             known,
-            self.lines().lazy(),
+            lines,
             facts,
+            shop=self.world.shop,
             now=None if self.archive else self.at,
             delivery=self.delivery,
             append=self.append,
+            approved=set(ledgers.approved(lines)["batch_id"]) if self.world.shop.dispatch.approval else None,
+            waiting=self.waiting,
         )
 
     def run(self) -> Outcome:

@@ -8,11 +8,12 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
-from dispatch_world import AS_OF, LAPSED, World, table
+from dispatch_world import AS_OF, LAPSED, NEW, World, table
 
 from lifecycle_assets.dispatch import decisions as deciding
 from lifecycle_assets.dispatch.knowledge import READS, Knowledge, caused_by_campaigns, nothing_known
 from lifecycle_assets.dispatch.profile import profiles
+from lifecycle_assets.dispatch.trace import models
 
 CONTRACTS = {contract.table: contract for contract in READS}
 # Winback on three channels with two offers, without the gates that would tell the customers apart.
@@ -103,6 +104,22 @@ def test_the_expected_value_is_put_together_from_what_is_known() -> None:
     assert json.loads(ana["trace"])["models"] == {
         "posteriors": str(AS_OF), "uplift_campaign": None, "ranking": "balanced"
     }  # fmt: skip
+
+
+def test_the_trace_names_the_models_in_force_that_decisions_read() -> None:
+    stored = [
+        ("churn_risk", 1, False),
+        ("churn_risk", 2, True),
+        ("propensity_upgrade", 1, True),
+        ("visitor_buy", 5, True),
+    ]
+    names = ("model", "version", "is_champion")
+    known = knowledge(registry=[dict(zip(names, one, strict=True)) for one in stored])
+    made_with = models(decide(World({"ana": LAPSED}), known).lazy())
+    assert made_with == {
+        "churn_risk": 2, "propensity_upgrade": 1, "posteriors": None, "uplift_campaign": None, "ranking": "balanced"
+    }  # fmt: skip
+    assert models(decide(World({}), known).lazy()) == {}
 
 
 def test_what_other_contents_brought_counts_for_no_more_than_the_prior() -> None:
@@ -225,6 +242,26 @@ def test_randomised_campaigns_tell_which_orders_are_caused() -> None:
     assert share((0.0, -0.5, 0.5)) == pytest.approx(0.5, abs=0.05)
     assert share((0.05, 0.049, 0.051), randomised=False) == 0.5
     assert share((0.05, 0.04, 0.06), (0.0, -0.5, 0.5)) == pytest.approx(5 / 6, abs=0.05)
+
+
+def test_a_programmes_own_experiment_tells_its_share_and_a_little_of_the_other_programmes() -> None:
+    people = {"ana": LAPSED, "neu": NEW}
+    on_email = [channel(name, "email", mean=0.05) for name in people]
+    contents = [content(name, kind, n_sent=800) for name, kind in (("ana", "winback"), ("neu", "welcome"))]
+    caused = {}
+    for measured in (None, 0.9, 0.1):
+        told = {"experiment": "winback", "measured": measured, "error": measured and 0.01}
+        decided = decide(
+            World(people), knowledge(channel_posteriors=on_email, nba_scores=contents, caused_share=[told])
+        )
+        caused[measured] = [trace["gates"]["value"]["caused"] for trace in traces(decided)]
+    # Of 24 orders the step's 4 are all caused, of the shop's 20 the share.
+    assert caused[None][0] == pytest.approx(14 / 24, abs=1e-4)
+    assert caused[0.9][0] == pytest.approx(22 / 24, abs=0.01)
+    assert caused[0.1][0] == pytest.approx(6 / 24, abs=0.01)
+    # Welcome has measured nothing: it is taken to be as the measured ones and what was believed before are on average.
+    assert caused[0.1][1] < caused[None][1] < caused[0.9][1]
+    assert caused[0.1][0] < caused[0.1][1] and caused[0.9][1] < caused[0.9][0]
 
 
 def test_the_load_wears_off_the_response_and_makes_customers_leave() -> None:

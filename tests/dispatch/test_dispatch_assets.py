@@ -18,12 +18,15 @@ from lifecycle_assets.dispatch.messages import Messages
 from lifecycle_assets.features.customer import CustomerFeatures
 from lifecycle_assets.features.stage import LifecycleStage
 from lifecycle_assets.inputs.contracts import Consents, Customers
+from resources.carriers import Carriers
 from resources.delivery import Delivery
 from resources.engine.duckdb import DuckDBEngine
 from resources.home import Home
 from resources.io_manager import WarehouseIOManager
 from resources.nights import Nights
+from resources.pruning import Pruning
 from resources.warehouse.lake import Lake
+from resources.writers import Writers
 
 PEOPLE = {f"c{number:02d}": {**LAPSED, "email": f"c{number:02d}@example.com"} for number in range(40)} | {"neu": NEW}
 ARCHIVE = f"{SHOP_FILE}as_of: {AS_OF}\n"
@@ -63,6 +66,9 @@ def run(home: Home, lake: Lake, as_of: dt.date = AS_OF) -> dict[str, Any]:
             "lake": lake,
             "warehouse": WarehouseIOManager(lake, DuckDBEngine("1GB", 1), nights),
             "delivery": Delivery(home.dispatch),
+            "pruning": Pruning(lake, Delivery(home.dispatch)),
+            "carriers": Carriers(Delivery(home.dispatch)),
+            "writers": Writers(home.drafts),
         },
     )
     assert result.success

@@ -221,6 +221,26 @@ def test_the_holdout_gets_nothing_and_says_so(world: Build) -> None:
     assert decided["variant"].to_list() == ["holdout", "treatment", "treatment"]
 
 
+def test_each_variant_gets_its_own_offer_and_who_is_in_none_the_offer_for_all(world: Build) -> None:
+    shop = world(ana=LAPSED, bea=LAPSED, eva=LAPSED, out=LAPSED)
+    shop.holdout = {"winback": {"out"}}
+    shop.variants = {"winback": {"ana": "plain", "bea": "generous"}}
+    shop.yaml = """
+measurement: {experiments: {winback: {variants: {plain: 0.5, generous: 0.5}}}}
+routing:
+  offers:
+    five: {name: Five, content_type: winback, discount_pct: 5, variant: winback.plain}
+    fifteen: {name: Fifteen, content_type: winback, discount_pct: 15, variant: winback.generous}
+    nought: {name: All, content_type: winback, discount_pct: 0, priority: 1}
+  programmes:
+    winback: {steps: [{channels: [email], offers: [five, fifteen, nought], response_rate: 0.04}]}
+"""
+    decided = shop.decide()
+    assert decided["offer_id"].to_list() == ["five", "fifteen", "nought", "nought"]
+    assert decided["variant"].to_list() == ["plain", "generous", "treatment", "holdout"]
+    assert decided["reason"].to_list() == [SEND, SEND, SEND, "holdout"]
+
+
 # --- contact pressure -------------------------------------------------------------------------------------------------
 
 

@@ -15,6 +15,7 @@ from lifecycle_assets.dispatch import ledger as ledgers
 from lifecycle_assets.dispatch.eligibility import REASONS
 from lifecycle_assets.dispatch.explain import Explanation, explain
 from lifecycle_assets.dispatch.knowledge import nothing_known
+from lifecycle_assets.dispatch.retention import LedgerTotals
 
 RIVALS = """
 routing:
@@ -62,7 +63,7 @@ def small_shop() -> World:
 
 def explained(world: World, decided: pl.DataFrame, customer: str, offer: str | None = None) -> Explanation:
     sources = world.sources()
-    used = ledgers.offers_used(sources.sent, world.as_of)
+    used = ledgers.offers_used(sources.sent, LedgerTotals.empty().lazy(), world.as_of)
     row = decided.row(by_predicate=pl.col("customer_id") == customer, named=True)
     return explain(row, sources, nothing_known(), used, world.shop, offer)
 

@@ -8,10 +8,10 @@ import pytest
 from dispatch_world import AS_OF, LAPSED, World, table
 from test_eligibility import ledger, night_before
 
+from lifecycle_assets.days import end_of
 from lifecycle_assets.dispatch.people import people
 from lifecycle_assets.dispatch.reach import Reach, reach
 from lifecycle_assets.features.customer import CustomerFeatures
-from lifecycle_assets.features.days import end_of
 
 UTC = dt.UTC
 JANUARY, FEBRUARY = dt.datetime(2025, 1, 5, tzinfo=UTC), dt.datetime(2025, 2, 5, tzinfo=UTC)

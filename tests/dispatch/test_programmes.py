@@ -1,7 +1,6 @@
 """The programmes that ship: whom each speaks to, with what, and what keeps them from contradicting each other."""
 
 import datetime as dt
-import itertools
 from typing import Any
 
 import polars as pl
@@ -9,8 +8,6 @@ import pytest
 from dispatch_world import AS_OF, LAPSED, NEW, World
 
 from lifecycle_assets.dispatch.ledger import Ledger
-from lifecycle_assets.dispatch.messages import FIRST_NAME, Group, _render
-from lifecycle_assets.settings import Routing
 from lifecycle_assets.settings.profile_fields import TRIGGERS
 from lifecycle_assets.settings.shipped import PROGRAMMES
 
@@ -247,26 +244,6 @@ def test_programmes_compete_for_one_message_a_day() -> None:
 
 
 # --- what ships hangs together ----------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("language", ["en", "es", "pt"])
-@pytest.mark.parametrize("named", [True, False])
-def test_every_message_that_ships_has_its_text_within_the_channels_limits(language: str, named: bool) -> None:
-    shop = World({}).shop
-    routing = Routing.model_validate({})
-    for name, programme in routing.programmes.items():
-        for number, step in enumerate(programme.steps, 1):
-            for offer_id, channel in itertools.product(step.offers, step.channels):
-                offer = routing.offers[offer_id]
-                group = Group(name, number, offer_id, offer.content_type, channel, offer.discount_pct, language, named)
-                parts = {part: text.replace(FIRST_NAME, "Maximiliana") for part, text in _render(group, shop).items()}
-                told = f"{offer.discount_pct:g}" in parts["body_text"]
-                assert told or not offer.discount_pct, group
-                assert ("Maximiliana" in "".join(parts.values())) <= named
-                assert not any("{{" in text or "  " in text.strip() for text in (parts["subject"], parts["body_text"]))
-                assert channel != "email" or parts["body_html"].startswith("<!doctype html>")
-                assert channel != "push" or (len(parts["subject"]) > 0 and len(parts["body_text"]) <= 100)
-                assert channel != "sms" or len(parts["body_text"].replace(parts["url"], "")) <= 120
 
 
 def test_no_programme_floods_anyone_over_a_fortnight() -> None:

@@ -16,7 +16,7 @@ import polars as pl
 import pytest
 from dispatch_world import AS_OF, LAPSED, NEW, Night, World
 
-from lifecycle_assets.dispatch.ledger import Ledger, lines_of, pending, sent
+from lifecycle_assets.dispatch.ledger import Ledger, lines_of, pending, sent, unfinished
 from lifecycle_assets.dispatch.release import recovered_batches
 from resources.delivery import Delivery
 from resources.warehouse.lake import Lake
@@ -77,6 +77,7 @@ def test_a_night_is_delivered_with_its_manifest_and_its_ledger(tmp_path: Path) -
         manifest = json.loads((folder / "manifest.json").read_text("utf-8"))
         assert manifest["batch_id"] == folder.name
         assert manifest["decisions_by_reason"] == {"best_action": 3, "no_address": 1}
+        assert manifest["model_versions"] == {"posteriors": None, "uplift_campaign": None, "ranking": "balanced"}
         assert "consent for email is assumed" in manifest["assumptions"][0]
         for name, facts in manifest["files"].items():
             assert hashlib.sha256((folder / name).read_bytes()).hexdigest() == facts["sha256"]
@@ -166,7 +167,7 @@ def test_what_is_withdrawn_between_planning_and_export_is_not_sent(tmp_path: Pat
     assert (outcome.exported, outcome.cancelled) == (2, 1)
     assert "bea" not in [message["customer_id"] for message in delivered(tmp_path)]
     assert "bea" not in "".join(p.read_text("utf-8") for p in tmp_path.rglob("messages.*"))
-    line = night.lines().filter(customer_id="bea").row(0, named=True)
+    line = night.lines().filter(customer_id="bea").sort("event").row(0, named=True)
     assert (line["event"], line["detail"]) == ("cancelled", f"{how} at export")
     manifests = [json.loads(path.read_text("utf-8")) for path in tmp_path.rglob("manifest.json")]
     assert [m["withheld_at_export"] for m in manifests if m["withheld_at_export"]] == [{how: 1}]
@@ -182,7 +183,8 @@ def test_a_batch_of_which_nothing_is_left_is_not_delivered(tmp_path: Path) -> No
     withdraw(night.world, "ana")
     assert night.release().exported == 0
     assert delivered(tmp_path) == []
-    assert events(night) == [("ana", "cancelled")]
+    assert events(night) == [("ana", "cancelled"), ("ana", "planned")]
+    assert unfinished(night.lines().lazy()).is_empty()
     before = files_of(tmp_path)
     night_in(tmp_path, night.world, night.tables).run()
     assert files_of(tmp_path) == before
@@ -252,7 +254,7 @@ def test_expired_messages_are_not_sent_and_a_repeated_run_leaves_it_at_that(tmp_
     late = late_night(tmp_path, 0, day(2, 9))
     assert late.run().cancelled == 3
     assert delivered(tmp_path) == []
-    assert set(late.lines().select("event", "detail").rows()) == {("cancelled", "expired at export")}
+    assert set(late.lines().select("event", "detail").rows()) == {("planned", None), ("cancelled", "expired at export")}
     before = files_of(tmp_path)
     again = late_night(tmp_path, 0, day(3))
     assert (again.run().exported, files_of(tmp_path)) == (0, before)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from made_shop import AS_OF, SHOP, ZONE, frame, run
 
 from lifecycle_assets.contracts import registry
-from lifecycle_assets.features.days import end_of
+from lifecycle_assets.days import end_of
 from lifecycle_assets.features.identity import IdentityMap, identity_map, resolved
 from lifecycle_assets.features.identity_ids import IdentityIds, identity_ids
 from lifecycle_assets.inputs.contracts import Customers, Identities, WebEvents

@@ -7,6 +7,7 @@ import polars as pl
 from made_shop import AS_OF, SHOP, ZONE, Tables, frame, lines, products, roll_up, run
 
 from lifecycle_assets.contracts import Contract
+from lifecycle_assets.days import end_of
 from lifecycle_assets.dispatch.decisions import Decisions
 from lifecycle_assets.dispatch.reach import Reach
 from lifecycle_assets.features.behaviour import CustomerBehaviour
@@ -14,7 +15,6 @@ from lifecycle_assets.features.churn_labels import ChurnLabels, churn_labels
 from lifecycle_assets.features.clv_inputs import CustomerClvInputs, customer_clv_inputs
 from lifecycle_assets.features.customer import CustomerFeatures, customer_features
 from lifecycle_assets.features.customer_orders import CustomerOrders
-from lifecycle_assets.features.days import end_of
 from lifecycle_assets.features.identity import IdentityMap, resolved
 from lifecycle_assets.features.loyalty import SEGMENTS, CustomerLoyalty, customer_loyalty
 from lifecycle_assets.features.orders import Orders

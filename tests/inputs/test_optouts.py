@@ -8,8 +8,8 @@ import polars as pl
 import pytest
 from reading import HEADER, LINE, TABLES, TODAY, Result, night, read_csv
 
+from lifecycle_assets.days import end_of
 from lifecycle_assets.dispatch.contact import Contacts, standing
-from lifecycle_assets.features.days import end_of
 from lifecycle_assets.features.identity import IdentityMap
 from lifecycle_assets.inputs import ingest
 from resources.sources import Sources

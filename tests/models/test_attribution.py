@@ -176,12 +176,13 @@ def test_markov_removal_effects_are_those_of_a_walk_through_the_chain() -> None:
 
 
 def test_what_the_experiment_measured_stands_beside_what_is_attributed() -> None:
+    # A variant's own increment is part of the whole one.
+    told = {"experiment": "welcome", "control": "holdout", "metric": "revenue"}
     results = pl.DataFrame(
-        {"shop_id": "lupe", "as_of": AS_OF, "experiment": "welcome", "metric": "revenue", "total": 4.25}
-    ).select(
-        (pl.col(name) if name in ("shop_id", "as_of", "experiment", "metric", "total") else pl.lit(None))
-        .cast(kind)
-        .alias(name)
+        [{**told, "variant": "all", "total": 4.25}, {**told, "variant": "a", "total": 3.0}]
+    ).with_columns(shop_id=pl.lit("lupe"), as_of=pl.lit(AS_OF))
+    results = results.select(
+        (pl.col(name) if name in results.columns else pl.lit(None)).cast(kind).alias(name)
         for name, kind in ExperimentResults.polars_schema.items()
     )
     messages = [("m1", "a", "email", NOON - DAY), ("m2", "b", "email", NOON - DAY)]

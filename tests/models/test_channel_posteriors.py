@@ -47,7 +47,7 @@ def planted(rows: pl.DataFrame, settings: Shop = SHOP, prefer: dict[str, str] | 
     )  # fmt: skip
     everyone = rows.select(pl.col("customer_id").unique().sort())
     stated = prefer or {}
-    unknown = (pl.lit(None).alias(name) for name in ("content_type", "discount_pct", "propensity"))
+    unknown = (pl.lit(None).alias(name) for name in ("content_type", "discount_pct", "propensity", "is_delivered"))
     return channel_posteriors(
         gathered(
             MessageEvidence.conform(evidence.lazy().with_columns(unknown)),

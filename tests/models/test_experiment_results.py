@@ -14,7 +14,13 @@ from lifecycle_assets.models.experiment_results import ExperimentResults, experi
 from lifecycle_assets.settings import Shop, parse
 
 FIRST, AS_OF = dt.date(2025, 3, 1), dt.date(2025, 3, 30)
-SHOP = parse(Shop, "name: Lupe\ntimezone: Europe/Madrid\ncurrency: EUR\ncountry: ES\ninput: /nowhere\n", "lupe")
+MANY = [f"e{number:02d}" for number in range(30)]
+SHOP = parse(
+    Shop,
+    "name: Lupe\ntimezone: Europe/Madrid\ncurrency: EUR\ncountry: ES\ninput: /nowhere\nmeasurement: {experiments: {"
+    f"{', '.join(f'{name}: {{}}' for name in MANY)}, abc: {{variants: {{b: 0.5, a: 0.25, c: 0.25}}}}}}}}",
+    "lupe",
+)
 
 
 def _table(contract: Contract, **columns: object) -> pl.LazyFrame:
@@ -37,12 +43,19 @@ def _orders(customer: list[str], day: list[dt.date], amount: list[float], margin
     return made.with_columns((pl.col("amount") * margin).cast(pl.Decimal(18, 4)).alias("margin"))
 
 
-def _arms(customers: list[str], held_out: list[bool], experiment: str = "winback", share: float = 0.5) -> pl.LazyFrame:
+def _arms(
+    customers: list[str],
+    held_out: list[bool],
+    experiment: str = "winback",
+    share: float = 0.5,
+    variants: list[str | None] | None = None,
+) -> pl.LazyFrame:
     return _table(
         Assignments,
         experiment=[experiment] * len(customers),
         customer_id=customers,
         arm=["holdout" if out else "treatment" for out in held_out],
+        variant=pl.Series(variants or [None] * len(customers), dtype=pl.String),
         bucket=["0"] * len(customers),
         holdout_share=[share] * len(customers),
     )
@@ -173,8 +186,7 @@ def test_of_many_experiments_without_effect_few_are_called() -> None:
     arms, started = [], {}
     _, orders, _ = _world(rng, 1500, 0.0)
     customers = [f"c{k:05d}" for k in range(1500)]
-    for number in range(30):
-        name = f"e{number:02d}"
+    for name in MANY:
         arms.append(_arms(customers, (rng.random(1500) < 0.5).tolist(), name))
         started[name] = FIRST
     made = _results(pl.concat(arms), orders, **started)
@@ -182,3 +194,94 @@ def test_of_many_experiments_without_effect_few_are_called() -> None:
     assert (made["q_value"] < 0.05).sum() <= 2
     revenue = made.filter(pl.col("metric") == "revenue")
     assert revenue["shrunk"].std() < revenue["cuped"].std() / 2
+
+
+def _variants(rng: np.random.Generator, n: int) -> tuple[pl.LazyFrame, pl.LazyFrame, np.ndarray]:
+    """Customers of the experiment abc who buy once or not at all: of its variant c twice as many as of the others and of those
+    held out. Returns arms, orders and the variant of each ("" for those held out)."""
+    drawn = rng.choice(["", "b", "a", "c"], n, p=[0.2, 0.4, 0.2, 0.2])
+    customers = [f"c{k:05d}" for k in range(n)]
+    bought = np.flatnonzero(rng.random(n) < np.where(drawn == "c", 0.4, 0.2))
+    arms = _arms(customers, (drawn == "").tolist(), "abc", 0.2, [str(name) or None for name in drawn])
+    joined = [FIRST - dt.timedelta(days=200)] * n
+    orders = _orders(
+        [*customers, *(customers[k] for k in bought)],
+        [*joined, *[FIRST] * bought.size],
+        [1.0] * n + [50.0] * bought.size,
+    )
+    return arms, orders, drawn
+
+
+def test_each_variant_is_compared_with_those_held_out_and_with_the_first_one() -> None:
+    arms, orders, drawn = _variants(np.random.default_rng(15), 6000)
+    buyers = _results(arms, orders, abc=FIRST).filter(pl.col("metric") == "buyers")
+    pairs = [("a", "b"), ("a", "holdout"), ("all", "holdout"), ("b", "holdout"), ("c", "b"), ("c", "holdout")]
+    assert buyers.select("variant", "control").rows() == pairs
+    sizes = {name: int((drawn == name).sum()) for name in ("a", "b", "c")} | {"holdout": int((drawn == "").sum())}
+    sizes["all"] = 6000 - sizes["holdout"]
+    assert buyers.select("n_treated", "n_control").rows() == [(sizes[one], sizes[two]) for one, two in pairs]
+    shown = buyers.filter((pl.col("lo") > 0) | (pl.col("hi") < 0)).select("variant", "control").rows()
+    assert shown == [("all", "holdout"), ("c", "b"), ("c", "holdout")]
+    assert (buyers["mismatch_p"] > 0.001).all()
+    sentence = buyers.filter(pl.col("control") == "b")["sentence"].to_list()[1]
+    assert sentence.startswith("abc, variant c in place of b brought +")
+    assert f"{sizes['c']:,} customers treated and {sizes['b']:,} with b" in sentence
+
+
+def test_a_variant_that_lost_customers_is_told_though_the_whole_is_almost_right() -> None:
+    arms, orders, _ = _variants(np.random.default_rng(16), 6000)
+    lost = arms.filter((pl.col("variant") != "c").fill_null(value=True) | (pl.col("customer_id").str.slice(-1) > "3"))
+    made = _results(lost, orders, abc=FIRST).filter(pl.col("metric") == "revenue")
+    told = made.filter(pl.col("note").str.starts_with("Sample ratio mismatch")).select("variant", "control").rows()
+    assert told == [("c", "b"), ("c", "holdout")]
+
+
+def test_an_experiment_whose_arms_are_wrong_is_not_put_beside_the_others() -> None:
+    rng = np.random.default_rng(17)
+    _, orders, _ = _world(rng, 2000, 0.0)
+    customers = [f"c{k:05d}" for k in range(2000)]
+    right = [_arms(customers, (rng.random(2000) < 0.5).tolist(), name) for name in MANY[:3]]
+    wrong = _arms(customers, (rng.random(2000) < 0.3).tolist(), MANY[3])
+    started = dict.fromkeys(MANY[:3], FIRST)
+    alone = _results(pl.concat(right), orders, **started)
+    beside = _results(pl.concat([*right, wrong]), orders, **started, **{MANY[3]: FIRST})
+    is_wrong = pl.col("experiment") == MANY[3]
+    assert beside.filter(is_wrong)["shrunk"].null_count() == beside.filter(is_wrong).height
+    assert beside.filter(~is_wrong)["shrunk"].to_list() == alone["shrunk"].to_list()
+
+
+def test_looked_at_for_ninety_nights_an_experiment_without_effect_is_seldom_called_one() -> None:
+    """The sentences of 40 experiments alone in their shops, on ten of ninety nights."""
+    rng = np.random.default_rng(18)
+    n, worlds, nights = 300, 40, [3, 6, 9, 13, 18, 25, 35, 50, 70, 90]
+    customers = [f"c{k:03d}" for k in range(n)]
+    claimed = 0
+    for _ in range(worlds):
+        rate = rng.gamma(0.8, 0.06, n)
+        bought = rng.poisson(rate[:, None], (n, 180))
+        who, day = np.nonzero(bought)
+        dates = (np.datetime64(FIRST - dt.timedelta(days=90)) + day).astype(object).tolist()
+        joined = [FIRST - dt.timedelta(days=200)] * n
+        orders = _orders(
+            [*customers, *(customers[k] for k in who)],
+            [*joined, *dates],
+            [1.0] * n + rng.gamma(4, 10, who.size).tolist(),
+        )
+        arms = _arms(customers, (rng.random(n) < 0.5).tolist())
+        told = [
+            _row(
+                experiment_results(
+                    arms,
+                    orders,
+                    NOBODY,
+                    {"winback": FIRST},
+                    shop=SHOP,
+                    shop_id="lupe",
+                    as_of=FIRST + dt.timedelta(days=night),
+                ),
+                "margin",
+            )["sentence"]
+            for night in nights
+        ]
+        claimed += any("no effect" not in str(one) and "not sure" not in str(one) for one in told)
+    assert claimed / worlds <= 0.05 + 3 * np.sqrt(0.05 * 0.95 / worlds)

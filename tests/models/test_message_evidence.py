@@ -8,8 +8,8 @@ import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
+from lifecycle_assets.days import end_of
 from lifecycle_assets.dispatch.ledger import Ledger
-from lifecycle_assets.features.days import end_of
 from lifecycle_assets.inputs.contracts import Customers, Engagement, OrderLines
 from lifecycle_assets.models.evidence import Statistics, codes, gathered, statistics
 from lifecycle_assets.models.message_evidence import (
@@ -208,10 +208,15 @@ def test_the_order_of_the_input_does_not_matter() -> None:
     assert_frame_equal(shuffled.slice(), shop.slice())
 
 
-def test_messages_that_were_undone_are_no_evidence() -> None:
-    rows = told({}, {}, {})
-    ledger = pl.DataFrame({"idempotency_key": ["m0", "m1", "m1"], "event": ["exported", "exported", "compensated"]})
-    assert whole([rows.lazy()], ledger.lazy()).collect()["message_id"].to_list() == ["m0", "m2"]
+def test_messages_that_were_undone_are_no_evidence_unless_they_arrived() -> None:
+    by_post = {"channel": "postal", "delivered_at": None}
+    rows = told({}, {}, by_post, by_post)
+    events = [("m0", "exported"), ("m1", "exported"), ("m1", "compensated"), ("m2", "exported"), ("m2", "compensated")]
+    ledger = pl.DataFrame(events, schema=["idempotency_key", "event"], orient="row").lazy()
+    assert set(whole([rows.lazy()], ledger).collect()["message_id"]) == {"m0", "m1", "m3"}
+    # Slices of earlier releases do not say what arrived.
+    silent = rows.lazy().with_columns(is_delivered=pl.lit(None, pl.Boolean))
+    assert set(whole([silent], ledger).collect()["message_id"]) == {"m0", "m3"}
 
 
 def test_a_message_that_comes_late_is_left_out_and_counted() -> None:

@@ -32,7 +32,7 @@ def shop(home: Path) -> None:
         sent_at=pl.lit(FIRST) + pl.duration(days=pl.col("n") // (CUSTOMERS // 3)),
     )
     clicked = pl.when(pl.col("n") % 7 == 0).then(pl.col("sent_at") + dt.timedelta(minutes=9))
-    sent.with_columns(delivered_at="sent_at", clicked_at=clicked).drop("n").write_parquet(given / "engagement.parquet")
+    sent.with_columns(clicked_at=clicked).drop("n").write_parquet(given / "engagement.parquet")
     pl.DataFrame({"n": range(CUSTOMERS)}).select(
         order_id="n",
         customer_id=pl.format("c{}", "n"),

@@ -8,7 +8,7 @@ import pytest
 from product_shop import AS_OF, SHOP, table
 
 from lifecycle_assets.contracts import Contract
-from lifecycle_assets.features.days import end_of
+from lifecycle_assets.days import end_of
 from lifecycle_assets.inputs.contracts import Engagement, OrderLines
 from lifecycle_assets.models.champion import Champion
 from lifecycle_assets.models.classifier import Trained, train

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from visitor_world import AS_OF, ZONE, auc, filled, in_session, in_seven_days, visitors
 
 from lifecycle_assets.contracts import registry
-from lifecycle_assets.features.days import end_of
+from lifecycle_assets.days import end_of
 from lifecycle_assets.features.identity import IdentityMap
 from lifecycle_assets.inputs.contracts import Products, WebEvents
 from lifecycle_assets.models.assets import scores as scores_assets

@@ -335,7 +335,7 @@ def test_every_message_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
     # These stand for what the data may hold: one message for each value or verdict there is.
     families = (
         r"(stage|channel|programme|reason|why|year|sales|changed|tile|headline|tonight|notice|customer_value|personas"
-        r"|chart\.\w+\.title)"
+        r"|chart\.\w+\.title|backtest)"
     )
     unused = {key for key in Writer("en", "GB", "GBP", cases[0]).catalogue.messages if key not in used}
     assert {key for key in unused if not re.match(families, key)} <= {

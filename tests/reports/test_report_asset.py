@@ -13,11 +13,11 @@ from report_frames import AS_OF, SHOP, lines, tables, tree
 
 from lifecycle_assets.night import Night
 from lifecycle_assets.reports.assets import lifecycle
-from lifecycle_assets.settings import Shop
+from lifecycle_assets.settings import Routing
 from lifecycle_assets.wiring import SHOPS
 from resources.report_store import ReportStore
 
-ASSUMING = Shop.model_validate({**SHOP.model_dump(), "routing": {"assume_consent": ["email"]}})
+ASSUMING = SHOP.model_copy(update={"routing": Routing.model_validate({"assume_consent": ["email"]})})
 NIGHT = Night("corner", AS_OF, AS_OF + dt.timedelta(days=1), dt.datetime(2024, 7, 1, 2, tzinfo=dt.UTC), ASSUMING)
 
 

@@ -35,6 +35,11 @@ FIELDS = [
 SLICE = 100_000
 
 
+def rejected(messages: pl.DataFrame) -> pl.DataFrame:
+    """customer_id, reason of no message at all: files refuse nothing."""
+    return messages.select("customer_id", reason=pl.lit(None, pl.String)).clear()
+
+
 def files(messages: pl.DataFrame) -> Mapping[str, Callable[[BinaryIO], None]]:
     """File name -> a function that writes the file; rows are written slice by slice, so memory stays bounded."""
     order = messages.select("idempotency_key").with_row_index("row").sort("idempotency_key").get_column("row")

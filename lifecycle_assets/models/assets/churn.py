@@ -16,11 +16,12 @@ from lifecycle_assets.models import churn_risk as churn_scores
 from lifecycle_assets.models import churn_risk_evaluation as churn_training
 from lifecycle_assets.models.assets.training import STORE, audit_check, in_force, trained
 from lifecycle_assets.models.churn_drivers import ChurnDrivers
-from lifecycle_assets.models.churn_features import features_for
+from lifecycle_assets.models.churn_features import asked, features_for
 from lifecycle_assets.models.churn_risk import ChurnRisk
 from lifecycle_assets.models.churn_risk_evaluation import ChurnRiskEvaluation
 from lifecycle_assets.models.classifier import Trained
 from lifecycle_assets.models.clv_forecast import ClvForecast
+from lifecycle_assets.models.drift import described
 from lifecycle_assets.models.propensity import drawn
 from lifecycle_assets.models.score_training import learnt, snapshot_days
 from lifecycle_assets.models.segmentation_labels import SegmentationLabels
@@ -54,7 +55,9 @@ def churn_risk_evaluation(
         data, newest = churn_training.training_set(snapshots, night.shop, customer.churn, zone)
         rng = generator(night.shop, MODEL, night.settings.seed)
         remark = churn_training.remark(snapshots, customer.churn, zone)
-        return learnt(data, newest, window, night.as_of, scores, rng, remark)
+        some = churn_labels if only is None else churn_labels.filter(pl.col("customer_id").is_in(only.implode()))
+        made = learnt(data, newest, window, night.as_of, scores, rng, remark)
+        return described(made, asked(snapshots[-1], some, customer.churn, zone))
 
     columns = features_for(customer.churn)
     return trained(context, ChurnRiskEvaluation, MODEL, make, [*columns.numbers, *columns.categories])

@@ -21,6 +21,7 @@ from lifecycle_assets.models import propensity_upgrade as upgrading
 from lifecycle_assets.models.assets.training import STORE, audit_check, in_force, trained
 from lifecycle_assets.models.champion import ALL, Champion
 from lifecycle_assets.models.classifier import Trained, TrainingSet
+from lifecycle_assets.models.drift import described
 from lifecycle_assets.models.plan_ladders import plans_held
 from lifecycle_assets.models.propensity import drawn, newest, newest_by_age
 from lifecycle_assets.models.propensity_buy import PropensityBuy, PropensityBuyEvaluation
@@ -187,7 +188,9 @@ def propensity_upgrade_evaluation(
         some = held if only is None else held.filter(pl.col("customer_id").is_in(only.implode()))
         data = upgrading.training_set(some, snapshots, night.settings.products.upsell)
         seen = upgrading.newest_events(data, snapshots, zone)
-        return _learnt(night, UPGRADE, data, seen, upgrading.UPGRADE_DAYS)
+        tonight = take(night.shop, night.as_of, night.settings.customer, only, zone)
+        made = _learnt(night, UPGRADE, data, seen, upgrading.UPGRADE_DAYS)
+        return described(made, upgrading.moves(some, tonight, night.settings.products.upsell))
 
     return trained(context, PropensityUpgradeEvaluation, UPGRADE, make, [*upgrading.NUMBERS, *upgrading.CATEGORIES])
 

@@ -6,7 +6,7 @@ from functools import cache
 import dagster as dg
 import polars as pl
 
-from lifecycle_assets.features.days import end_of
+from lifecycle_assets.days import end_of
 from lifecycle_assets.features.identity import IdentityMap
 from lifecycle_assets.hashing import generator
 from lifecycle_assets.inputs.contracts import Products, WebEvents
@@ -16,6 +16,7 @@ from lifecycle_assets.models import visitor_sessions as visits
 from lifecycle_assets.models.assets.training import STORE, audit_check, in_force, trained
 from lifecycle_assets.models.champion import ALL
 from lifecycle_assets.models.classifier import Trained, TrainingSet
+from lifecycle_assets.models.drift import described
 from lifecycle_assets.models.score_training import learnt
 from lifecycle_assets.models.visitor_intent import VisitorIntent
 from lifecycle_assets.models.visitor_intent_evaluation import SESSION, SEVEN_DAYS, Newest, VisitorIntentEvaluation
@@ -50,7 +51,9 @@ def visitor_intent_evaluation(
         rng = generator(night.shop, name, night.settings.seed)
 
         def make() -> Trained:
-            return learnt(*rows(), visitor_training.LABEL_DAYS, night.as_of, settings, rng)
+            made = learnt(*rows(), visitor_training.LABEL_DAYS, night.as_of, settings, rng)
+            # Of the other question the rows are moments of a visit, which nobody is asked about again.
+            return described(made, visitor_scores.asked(moments(), identity_map)) if target == SEVEN_DAYS else made
 
         table = trained(context, VisitorIntentEvaluation, name, make, visitor_training.FEATURES[target])
         return table.with_columns(target=pl.lit(target))

@@ -9,6 +9,7 @@ from collections.abc import Collection
 
 import polars as pl
 
+EMAIL = r"^[^@\s]+@[^@\s.]+(\.[^@\s.]+)+$"
 TAIL_DIGITS = 7  # what equal numbers share, however they are written
 KINDS_OF_NUMBERS = (
     "fixed_line", "mobile", "toll_free", "premium_rate", "shared_cost", "voip", "personal_number", "pager", "uan", "voicemail"
@@ -18,7 +19,7 @@ KINDS_OF_NUMBERS = (
 def emails(written: pl.DataFrame) -> pl.DataFrame:
     """The rows of `written` (customer_id, address ...) whose address occurs again in it, trimmed and in lower case."""
     plain = pl.col("address").str.strip_chars().str.to_lowercase()
-    valid = pl.col("address").str.contains(r"^[^@\s]+@[^@\s.]+(\.[^@\s.]+)+$")
+    valid = pl.col("address").str.contains(EMAIL)
     return written.with_columns(plain).filter(pl.col("address").is_duplicated()).filter(valid)
 
 
@@ -36,23 +37,38 @@ def phones(written: pl.DataFrame, home: str) -> pl.DataFrame:
     has are not looked at, so one below seven digits equals only what is written with the same digits. A number with an
     extension is a switchboard's, not a person's, and is left out like one that cannot exist.
     """
-    import phonenumbers
-
-    country = pl.col("country").str.strip_chars().str.to_uppercase()
     tails = written.with_columns(
-        country=pl.when(country.is_in(sorted(phonenumbers.SUPPORTED_REGIONS))).then(country).otherwise(pl.lit(home)),
-        tail=pl.col("address").str.replace_all(r"\D", "").str.tail(TAIL_DIGITS),
+        country=_dialled_in(home), tail=pl.col("address").str.replace_all(r"\D", "").str.tail(TAIL_DIGITS)
     ).filter(pl.col("tail").is_duplicated())
     shared = tails.group_by("tail").agg(pl.col("customer_id").n_unique()).filter(pl.col("customer_id") > 1)
     near = tails.join(shared, on="tail", how="semi").drop("tail")
-    distinct = near.select("address", "country").unique().drop_nulls()
-    numbers = pl.concat(
+    return near.join(_numbers(near), on=["address", "country"]).drop("country", "address").rename({"e164": "address"})
+
+
+def e164(written: pl.DataFrame, home: str) -> pl.Series:
+    """The E.164 form of each row's number in `written` (address, country), in its order; null where `phones` would leave
+    the number out. Countries are read as in `phones`."""
+    dialled = written.select("address", country=_dialled_in(home))
+    read = dialled.join(_numbers(dialled), on=["address", "country"], how="left", maintain_order="left")
+    return read.get_column("e164")
+
+
+def _dialled_in(home: str) -> pl.Expr:
+    import phonenumbers
+
+    country = pl.col("country").str.strip_chars().str.to_uppercase()
+    return pl.when(country.is_in(sorted(phonenumbers.SUPPORTED_REGIONS))).then(country).otherwise(pl.lit(home))
+
+
+def _numbers(written: pl.DataFrame) -> pl.DataFrame:
+    """The distinct numbers of `written` (address, country) with e164; without what is no number."""
+    distinct = written.select("address", "country").unique().drop_nulls()
+    return pl.concat(
         [
             distinct.clear().with_columns(e164=pl.lit(None, dtype=pl.String)),
             *(_e164(frame, str(country)) for (country,), frame in distinct.group_by("country")),
         ]
     )
-    return near.join(numbers, on=["address", "country"]).drop("country", "address").rename({"e164": "address"})
 
 
 def _e164(written: pl.DataFrame, country: str) -> pl.DataFrame:

@@ -5,7 +5,7 @@ import random
 import phonenumbers
 import polars as pl
 
-from lifecycle_assets.features.addresses import KINDS_OF_NUMBERS, phones
+from lifecycle_assets.addresses import KINDS_OF_NUMBERS, phones
 
 LIBRARY = phonenumbers.PhoneNumberFormat
 
