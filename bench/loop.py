@@ -18,7 +18,7 @@ import polars as pl
 from bench.harness import measure, table
 
 TITLE = "Thirty nights in a chart"
-CUSTOMERS, NIGHTS, PAST_DAYS, HOLDOUT, SEED = 20_000, 30, 400, 0.3, 3
+CUSTOMERS, NIGHTS, PAST_DAYS, HOLDOUT, SEED = 10_000, 30, 400, 0.3, 3
 OURS = "this project"
 CHART = Path(__file__).parent / "loop.svg"
 # Nights of the table.
