@@ -1,10 +1,11 @@
 """Work on many customers in blocks of them, a core each, so that memory stays bounded."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 BLOCK = 50_000
+Item = TypeVar("Item")
 Made = TypeVar("Made")
 
 
@@ -14,9 +15,14 @@ def blocks(rows: int) -> list[slice]:
 
 
 def of_blocks(make: Callable[[slice], Made], rows: int) -> list[Made]:
-    """What `make` makes of each block, in their order. The threads of BLAS would only get in the way of the cores'."""
+    """What `make` makes of each block, in their order."""
+    return side_by_side(make, blocks(rows))
+
+
+def side_by_side(make: Callable[[Item], Made], items: Iterable[Item]) -> list[Made]:
+    """What `make` makes of each item, in their order, a core each. The threads of BLAS would only get in the way of theirs."""
     import numba
     from threadpoolctl import threadpool_limits
 
     with threadpool_limits(1, "blas"), ThreadPoolExecutor(numba.get_num_threads()) as cores:
-        return list(cores.map(make, blocks(rows)))
+        return list(cores.map(make, items))

@@ -11,6 +11,8 @@ A weak prior keeps k finite: log k ~ Normal(log 10, 1.5). With little data units
 
 import numpy as np
 
+from lifecycle_assets.models.blocks import of_blocks
+
 # The standard normal quantile at 0.95: the ends of a 90 % interval.
 Z90 = 1.644854
 PRIOR_LOG_K, PRIOR_SPREAD = np.log(10.0), 1.5
@@ -47,16 +49,21 @@ def dispersion_within(
     makes no pair with itself: the sums of squares over the single messages are taken off. Rows with less than two responses
     say nothing. (Compare Kleinman, JASA 68, 1973; pairs of distinct messages make it free of bias in short rows.)
     """
-    pairs, hoped = y**2 - y_squares, expected**2 - expected_squares
-    all_pairs = np.maximum(y.sum(axis=1) ** 2 - y_squares.sum(axis=1), 0.0)
-    all_hoped = expected.sum(axis=1) ** 2 - expected_squares.sum(axis=1)
-    known = all_hoped > 0
-    chance = hoped[known] / all_hoped[known, None]
-    share = expected[known] / expected[known].sum(axis=1, keepdims=True)
-    # Variance of the square of a cell's share per variance of the multipliers, which are relative to their average.
-    effect = (chance * (1 - 2 * share + (share**2).sum(axis=1, keepdims=True))).sum(axis=1)
-    beyond = pairs[known].sum() - all_pairs[known] @ chance.sum(axis=1)
-    variance = (beyond + PRIOR_PAIRS / np.exp(PRIOR_LOG_K)) / (all_pairs[known] @ effect + PRIOR_PAIRS)
+
+    def told(block: slice) -> tuple[float, float]:
+        known = expected[block].sum(axis=1) ** 2 > expected_squares[block].sum(axis=1)
+        own, sent = y[block][known], expected[block][known]
+        all_pairs = np.maximum(own.sum(axis=1) ** 2 - y_squares[block][known].sum(axis=1), 0.0)
+        hoped = sent**2 - expected_squares[block][known]
+        chance = hoped / (sent.sum(axis=1) ** 2 - expected_squares[block][known].sum(axis=1))[:, None]
+        share = sent / sent.sum(axis=1, keepdims=True)
+        # Variance of the square of a cell's share per variance of the multipliers, which are relative to their average.
+        effect = (chance * (1 - 2 * share + (share**2).sum(axis=1, keepdims=True))).sum(axis=1)
+        beyond = (own**2 - y_squares[block][known]).sum() - all_pairs @ chance.sum(axis=1)
+        return beyond, all_pairs @ effect
+
+    beyond, worth = np.sum(of_blocks(told, len(y)), axis=0)
+    variance = (beyond + PRIOR_PAIRS / np.exp(PRIOR_LOG_K)) / (worth + PRIOR_PAIRS)
     return float(np.clip(1 / max(variance, 1 / MOST_K), LEAST_K, MOST_K))
 
 

@@ -17,7 +17,7 @@ import numpy as np
 import polars as pl
 
 from lifecycle_assets.features.quantiles import quantiles
-from lifecycle_assets.models.blocks import of_blocks
+from lifecycle_assets.models.blocks import of_blocks, side_by_side
 from lifecycle_assets.models.evidence import Evidence, codes, sums
 from lifecycle_assets.models.slopes import LEVELS
 
@@ -87,7 +87,7 @@ def cells(evidence: Evidence, rates: Rates, cell: np.ndarray, size: int) -> Cell
     channel = codes(evidence.messages["channel"], rates.channels)
     group = np.where((channel < 0) | (cell < 0), -1, channel * size + cell).astype(np.int16)
     parts = of_blocks(partial(_cells, evidence, rates, group, size), evidence.customers.height)
-    return Cells(*(np.concatenate(values) for values in zip(*parts, strict=True)))
+    return Cells(*side_by_side(np.concatenate, zip(*parts, strict=True)))
 
 
 def _cells(evidence: Evidence, rates: Rates, group: np.ndarray, size: int, block: slice) -> Cells:
