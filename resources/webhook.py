@@ -1,19 +1,18 @@
 """Posts parcels of messages to an HTTPS webhook: signed, with a key to act once per parcel, tried again after a pause.
 
-What is in a request and what an answer means is in lifecycle_assets/dispatch/webhooks.py. Redirects are not followed: the
-messages are personal, and go to the configured address alone.
+What is in a request and what an answer means is in lifecycle_assets/dispatch/webhooks.py.
 """
 
 import datetime as dt
 import time
 
 import numpy as np
-import urllib3
 
 from lifecycle_assets.dispatch import webhooks
 from lifecycle_assets.dispatch.carrying import Parcel, Receipt
 from lifecycle_assets.dispatch.webhooks import Answer
 from lifecycle_assets.settings import Webhook
+from resources.post import post
 
 LARGEST_ANSWER = 4_000_000
 """Bytes; a list of ten thousand refused messages takes two million."""
@@ -29,7 +28,6 @@ class WebhookCarrier:
         self.chunk: int | None = settings.chunk
         self.jitter = jitter
         self._secret = secret
-        self._pool = urllib3.PoolManager(retries=False)
 
     def clock(self) -> dt.datetime:
         return dt.datetime.now(tz=dt.UTC)
@@ -56,38 +54,15 @@ class WebhookCarrier:
 
     def _post(self, key: str, content: bytes) -> Answer:
         seconds = self.settings.timeout_seconds
-        deadline = time.monotonic() + seconds
+        headers = webhooks.headers(self._secret, key, self.clock(), content)
         try:
-            response = self._pool.request(
-                "POST",
-                self.settings.url,
-                body=content,
-                headers=webhooks.headers(self._secret, key, self.clock(), content),
-                timeout=urllib3.Timeout(total=seconds),
-                redirect=False,
-                preload_content=False,
-            )
-            with response:
-                told = _read(response, deadline)
-        except (TimeoutError, urllib3.exceptions.TimeoutError):
+            reply = post(self.settings.url, content, headers, seconds=seconds, most=LARGEST_ANSWER)
+        except TimeoutError:
             return Answer(self.clock(), None, error=f"no answer within {seconds:g} s")
-        except (urllib3.exceptions.HTTPError, OSError) as error:
-            # The kind of error alone: its text may hold the address, and what the receiver sent.
-            return Answer(self.clock(), None, error=f"no answer: {type(error).__name__}")
-        return Answer(
-            self.clock(), response.status, told, response.headers.get("Retry-After"), f"HTTP {response.status}"
-        )
+        except OSError as error:
+            return Answer(self.clock(), None, error=f"no answer: {error}")
+        return Answer(self.clock(), reply.status, reply.content, reply.retry_after, f"HTTP {reply.status}")
 
 
 def _too_late(parcel: Parcel, at: dt.datetime, pause: float) -> bool:
     return parcel.expires_at is not None and at + dt.timedelta(seconds=pause) >= parcel.expires_at
-
-
-def _read(response: urllib3.BaseHTTPResponse, deadline: float) -> bytes:
-    """The whole answer; raises TimeoutError where it trickles in, or does not end."""
-    content = b""
-    while piece := response.read1(65_536):
-        content += piece
-        if time.monotonic() > deadline or len(content) > LARGEST_ANSWER:
-            raise TimeoutError
-    return content

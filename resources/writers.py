@@ -5,18 +5,15 @@ draft without asking. The key is read from LIFECYCLE_WRITER_KEY; no redirect is 
 """
 
 import hashlib
-import http.client
 import json
 import os
-import time
-import urllib.error
-import urllib.request
+from http import HTTPStatus
 from pathlib import Path
-from typing import Any
 
 from lifecycle_assets.errors import DispatchError
 from lifecycle_assets.settings import Shop, WritingModel
 from resources.files import replace
+from resources.post import post
 
 KEY = "LIFECYCLE_WRITER_KEY"
 MOST_BYTES = 64_000
@@ -57,39 +54,16 @@ class HttpWriter:
         if self._key:
             headers["Authorization"] = f"Bearer {self._key}"
         url = f"{self._model.url.rstrip('/')}/chat/completions"
-        request = urllib.request.Request(url, json.dumps(body).encode(), headers)  # noqa: S310 - http(s) by the settings
+        seconds = self._model.timeout_seconds
         try:
-            return _content(self._sent(request))
-        except urllib.error.HTTPError as error:
-            raise DispatchError(f"the writer answered with status {error.code}") from error
+            reply = post(url, json.dumps(body).encode(), headers, seconds=seconds, most=MOST_BYTES)
         except TimeoutError as error:
-            raise DispatchError(f"the writer did not answer within {self._model.timeout_seconds:g} s") from error
-        except (OSError, http.client.HTTPException) as error:
-            if isinstance(getattr(error, "reason", None), TimeoutError):
-                raise DispatchError(f"the writer did not answer within {self._model.timeout_seconds:g} s") from error
-            raise DispatchError("the writer cannot be reached, or broke off") from error
-
-    def _sent(self, request: urllib.request.Request) -> bytes:
-        until = time.monotonic() + self._model.timeout_seconds
-        content = b""
-        with _OPENER.open(request, timeout=self._model.timeout_seconds) as response:
-            while chunk := response.read1(MOST_BYTES):
-                content += chunk
-                if len(content) > MOST_BYTES:
-                    raise DispatchError(f"the writer's answer has more than {MOST_BYTES} bytes")
-                if time.monotonic() > until:
-                    raise TimeoutError
-            if response.length:
-                raise http.client.IncompleteRead(content, response.length)
-        return content
-
-
-class _NoRedirect(urllib.request.HTTPRedirectHandler):
-    def redirect_request(self, *_: Any, **__: Any) -> None:
-        return None
-
-
-_OPENER = urllib.request.build_opener(_NoRedirect)
+            raise DispatchError(f"the writer did not answer within {seconds:g} s") from error
+        except OSError as error:
+            raise DispatchError(f"the writer cannot be reached, or broke off: {error}") from error
+        if reply.status != HTTPStatus.OK:
+            raise DispatchError(f"the writer answered with status {reply.status}")
+        return _content(reply.content)
 
 
 def _content(answer: bytes) -> str:
