@@ -37,13 +37,14 @@ from pathlib import Path
 from typing import Any
 
 import polars as pl
+import yaml
 
 from lifecycle_assets.contracts import AREAS
 from lifecycle_assets.dispatch import erased_documents, erasure
 from lifecycle_assets.dispatch.audiences import Audiences
 from lifecycle_assets.dispatch.erased_documents import REMOVALS, REQUEST_LIST, REQUESTS
 from lifecycle_assets.dispatch.erasure import Erasures, Person
-from lifecycle_assets.errors import LifecycleError
+from lifecycle_assets.errors import LifecycleError, SettingsError
 from lifecycle_assets.features.identity import IdentityMap
 from lifecycle_assets.inputs.tombstones import Tombstones
 from resources.files import fsync, replace
@@ -170,7 +171,7 @@ class Erasing:
 
     def _files(self, shop: str) -> Iterator[list[Path]]:
         """Every file that may hold something of the shop's customers, under all its names."""
-        inputs = {path for name in self.home.shops() if (path := self._input(name))}
+        inputs = {self._input(name) for name in self.home.shops()}
         others = set(self.home.shops()) - {shop}
         found: dict[tuple[int, int], list[Path]] = {}
         for folder, folders, names in os.walk(self.home.root):
@@ -189,11 +190,14 @@ class Erasing:
                         found.setdefault((status.st_dev, status.st_ino), []).append(path)
         yield from found.values()
 
-    def _input(self, shop: str) -> Path | None:
-        """Where the shop's own files lie."""
-        with suppress(LifecycleError):
-            return (self.home.root / Path(self.home.shop(shop).input).expanduser()).resolve()
-        return None
+    def _input(self, shop: str) -> Path:
+        """Where a shop's own files lie. Whatever else is wrong with another shop's file, its input is not to be touched."""
+        path = self.home.shop_file(shop)
+        try:
+            told = str(yaml.safe_load(path.read_text("utf-8"))["input"])
+        except (yaml.YAMLError, TypeError, KeyError) as error:
+            raise SettingsError(f"{path} does not say where its input lies; mend it before anyone is erased") from error
+        return (self.home.root / Path(told).expanduser()).resolve()
 
     def _tables(self, shop: str) -> Iterator[pl.LazyFrame]:
         """The tables of all nights that name the shop's customers."""

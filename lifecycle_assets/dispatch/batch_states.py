@@ -8,13 +8,16 @@ import polars as pl
 from lifecycle_assets.dispatch import ledger
 
 
-def batch_states(lines: pl.LazyFrame, found: Collection[str], expiries: pl.DataFrame, now: dt.datetime) -> pl.DataFrame:
+def batch_states(
+    lines: pl.LazyFrame, found: Collection[str], expiries: pl.DataFrame, now: dt.datetime | None
+) -> pl.DataFrame:
     """One row per batch, the latest night first: as_of, batch_id, channel, programme, messages, state, expires_at.
 
     `lines` are the shop's ledger, `found` batches that are out although the ledger does not say so, `expiries` (batch_id,
-    expires_at) those of dispatch.batches of all nights. The states: planned (waits, or its run died), approved (the same,
-    with a person's yes), exported (put out), acknowledged (taken by the sending tool), undone (taken back by a person),
-    expired (not released in time), cancelled (not released for another reason).
+    expires_at) those of dispatch.batches of all nights. Without a `now` none has expired since.
+    The states: planned (waits, or its run died), approved (the same, with a person's yes), exported (put out), acknowledged
+    (taken by the sending tool), undone (taken back by a person), expired (not released in time), cancelled (not released for
+    another reason).
     """
 
     def any_of(event: str) -> pl.Expr:
@@ -28,8 +31,9 @@ def batch_states(lines: pl.LazyFrame, found: Collection[str], expiries: pl.DataF
         is_approved=any_of("approved"),
         had_expired=(pl.col("detail") == ledger.at_export("expired")).any(),
     )
+    expires = pl.lit(value=False) if now is None else pl.col("expires_at") <= now
     waiting = ledger.pending(lines).select("batch_id", waits=pl.lit(value=True)).unique()
-    has_expired = pl.when(pl.col("waits").is_null()).then("had_expired").otherwise(pl.col("expires_at") <= now)
+    has_expired = pl.when(pl.col("waits").is_null()).then("had_expired").otherwise(expires)
     state = (
         pl.when("is_undone").then(pl.lit("undone"))
         .when("is_acknowledged").then(pl.lit("acknowledged"))

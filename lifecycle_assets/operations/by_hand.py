@@ -47,10 +47,9 @@ def list_batches(home: Home, shop: str) -> Listing:
     approvals = Approvals(lake, delivery, lambda _: None, settings, shop)
     nights = lines.select("as_of").unique().collect().get_column("as_of").to_list()
     # A fixed date is looked at as if it were that day: nothing of it has expired.
-    now = dt.datetime.now(dt.UTC) if settings.as_of is None else dt.datetime.min.replace(tzinfo=dt.UTC)
+    now = dt.datetime.now(dt.UTC) if settings.as_of is None else None
     states = batch_states(lines, found, approvals.expiries(nights), now)
-    rows = states.to_dicts()
-    return Listing(rows, nothing=f"{shop}: no batches yet")
+    return Listing(states.to_dicts(), nothing=f"{shop}: no batches yet")
 
 
 def list_snapshots(home: Home, shop: str) -> Listing:

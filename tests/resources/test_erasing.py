@@ -14,6 +14,7 @@ import pytest
 from lifecycle_assets.contracts import registry
 from lifecycle_assets.dispatch.audiences import Audiences
 from lifecycle_assets.dispatch.destinations import meta
+from lifecycle_assets.errors import SettingsError
 from resources.delivery import Delivery
 from resources.erasure import REMOVALS_KEPT, Erasing
 from resources.home import Home
@@ -144,3 +145,16 @@ def test_a_refused_request_leaves_no_id_in_the_runs(place: Place) -> None:
     assert b"zyxw-7" not in path.read_bytes()
     with sqlite3.connect(path) as connection:
         assert connection.execute("SELECT run_body FROM runs").fetchall() == [(body.replace("zyxw-7", "[erased]"),)]
+
+
+def test_the_input_of_a_shop_that_is_configured_wrongly_is_not_touched(place: Place) -> None:
+    own = place.home.root / "files" / "orders.csv"
+    own.parent.mkdir()
+    own.write_text("customer_id\nzyxw-0\n")
+    place.home.shop_file("other").write_text(f"name: Other\ninput: {own.parent}\nunknown: 1\n")
+    assert place.begin("zyxw-0")
+    place.erasing.finish("lupe", NOW)
+    assert own.read_text() == "customer_id\nzyxw-0\n"
+    place.home.shop_file("other").write_text("name: Other\n")
+    with pytest.raises(SettingsError, match=r"other\.yaml does not say where its input lies"):
+        place.begin("zyxw-1")
