@@ -43,6 +43,8 @@ lock:
 	@$(PYTHON) -m venv $(VENV) && $(BIN)/pip install --quiet uv
 	@$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --group dev pyproject.toml \
 		--generate-hashes --no-header --no-annotate --output-file requirements.lock
+	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --group image pyproject.toml --constraint requirements.lock \
+		--generate-hashes --no-header --no-annotate --output-file deploy/requirements.lock
 
 $(READY): requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("Python 3.11 or newer is needed, this is " + sys.version.split()[0] + "; say make PYTHON=python3.12 demo")'

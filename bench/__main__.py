@@ -31,7 +31,9 @@ SECTIONS = (
     "routing",
     "simulate",
     "loop",
+    "reports",
     "job",
+    "shops",
 )
 RESULTS = Path(__file__).parent / "RESULTS.md"
 

@@ -9,9 +9,12 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import dagster as dg
+import polars as pl
 from pydantic import Field
 
 from lifecycle_assets.errors import LifecycleError
+from lifecycle_assets.models.drift import Drift
+from lifecycle_assets.models.registry import Registry
 from lifecycle_assets.settings import Shop
 from lifecycle_assets.wiring import SHOP_PARTITIONS, SHOPS
 
@@ -19,8 +22,31 @@ NIGHTLY = "nightly"
 AS_OF_TAG = "lifecycle/as_of"
 SET_TAG = "lifecycle/set"
 BACKTEST = "backtest"
+RETRAIN = "retrain"
+TIER_TAG = "lifecycle/tier"
+PRIORITY_TAG = "dagster/priority"
+# How much longer than it has a run counts as having waited.
+HEAD_START = {
+    "starter": dt.timedelta(0),
+    "pro": dt.timedelta(hours=1),
+    "agency": dt.timedelta(hours=2),
+    "enterprise": dt.timedelta(hours=4),
+}
+# Every model that was not trained for this very date is due.
+TRAIN_ALL = "scores.retrain_days=1\nforecasting.retrain_days=1"
 # What a night does not make: it takes minutes and changes with the question.
 OF_BACKTEST = dg.AssetSelection.assets(["models", "backtest"], ["reports", "backtest"])
+
+
+def queue_tags(shop: Shop, asked_at: dt.datetime) -> dict[str, str]:
+    """Tags of a run that say where it stands in the queue of runs, and in the pools of steps.
+
+    What was asked for first goes first, and each tier has a head start: a night of `enterprise` overtakes what was asked for
+    in the four hours before it, and nothing older. So nobody waits for ever, however many others keep coming. A run that
+    people start has no such tags and goes before all of these.
+    """
+    minutes = int((asked_at - HEAD_START[shop.tier]).timestamp() // 60)
+    return {TIER_TAG: shop.tier, PRIORITY_TAG: str(-minutes)}
 
 
 def nightly_job() -> Any:
@@ -29,6 +55,17 @@ def nightly_job() -> Any:
         NIGHTLY,
         selection=dg.AssetSelection.all() - OF_BACKTEST,
         description="One night of one shop: inputs to reports.",
+        config=dg.RunConfig(loggers={"console": {}}),
+    )
+
+
+def retrain_job() -> Any:
+    """Train the models of one shop anew out of turn, on the tables of its last night, and score with those that take over."""
+    return dg.define_asset_job(
+        RETRAIN,
+        selection=dg.AssetSelection.groups("models") - OF_BACKTEST,
+        tags={SET_TAG: TRAIN_ALL},
+        description="Train a shop's models out of turn; a challenger takes over only where it is not worse.",
         config=dg.RunConfig(loggers={"console": {}}),
     )
 
@@ -76,7 +113,8 @@ def _schedule(shop: str, settings: Shop, hour: int) -> dg.ScheduleDefinition:
     def nightly(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
         as_of = settings.as_of or context.scheduled_execution_time.date() - dt.timedelta(days=1)
         context.instance.add_dynamic_partitions(SHOP_PARTITIONS, [shop])
-        return dg.RunRequest(run_key=f"{shop}@{as_of}", partition_key=shop, tags={AS_OF_TAG: str(as_of)})
+        tags = {AS_OF_TAG: str(as_of), **queue_tags(settings, context.scheduled_execution_time)}
+        return dg.RunRequest(run_key=f"{shop}@{as_of}", partition_key=shop, tags=tags)
 
     return nightly
 
@@ -110,6 +148,40 @@ def new_input_sensor(shops: Callable[[], Mapping[str, Shop]]) -> dg.SensorDefini
     return new_input
 
 
+def retrain_sensor(shops: Callable[[], Mapping[str, Shop]]) -> dg.SensorDefinition:
+    """Asks for a training of a shop's models where models.drift of its last night says that the world has moved, or that
+    what the champion foretells no longer happens; once for each such night. Trainings that are due by age need no sensor:
+    the night makes them, as often as the shop's tier says."""
+
+    @dg.sensor(
+        job_name=RETRAIN,
+        name="retrain_on_drift",
+        minimum_interval_seconds=300,
+        description="Trains a shop's models anew when they have drifted, or the champion no longer foretells what happens.",
+    )
+    def retrain_on_drift(context: dg.SensorEvaluationContext, lake: dg.ResourceParam[Any]) -> Iterator[Any]:
+        asked = False
+        for shop, settings in shops().items():
+            drifted = lake.scan(Drift, shop).filter("is_drifted").select("as_of", "model").unique().collect()
+            if drifted.is_empty():
+                continue
+            as_of, models = drifted["as_of"][0], sorted(drifted["model"])
+            # The registry of that night says whether they were trained in it: then they know the world as it is.
+            trained = (
+                lake.scan(Registry, shop).filter(pl.col("model").is_in(models)).select(pl.col("trained_as_of").max())
+            )
+            if trained.collect().item() == as_of:
+                continue
+            asked = True
+            context.log.info(f"{shop}: drifted on {as_of}: {', '.join(models)}")
+            tags = {AS_OF_TAG: str(as_of), **queue_tags(settings, dt.datetime.now(dt.UTC))}
+            yield dg.RunRequest(run_key=f"{shop}@{as_of}", partition_key=shop, tags=tags)
+        if not asked:
+            yield dg.SkipReason("no model in force has drifted")
+
+    return retrain_on_drift
+
+
 def _requests(context: Any, sources: Any, known: Mapping[str, Shop], seen: dict[str, str]) -> Iterator[dg.RunRequest]:
     for shop, settings in known.items():
         try:
@@ -120,4 +192,5 @@ def _requests(context: Any, sources: Any, known: Mapping[str, Shop], seen: dict[
             context.log.warning(f"{shop}: {error}")
             continue
         seen[shop] = fingerprint
-        yield dg.RunRequest(run_key=f"{shop}:{fingerprint}", partition_key=shop)
+        tags = queue_tags(settings, dt.datetime.now(dt.UTC))
+        yield dg.RunRequest(run_key=f"{shop}:{fingerprint}", partition_key=shop, tags=tags)

@@ -89,6 +89,17 @@ def check(
 
 
 @app.command()
+def doctor(home: HomeOption = None, as_json: JsonOption = False) -> None:
+    """Say what is installed, reachable, fresh and failing, and what to do. Exit code 1 where something is broken."""
+    with _work(home) as place:
+        from lifecycle_assets.operations.doctor import diagnose
+
+        diagnosis = diagnose(place, dt.datetime.now(dt.UTC))
+        _result(diagnosis, as_json)
+        raise typer.Exit(0 if diagnosis.ok else 1)
+
+
+@app.command()
 def run(
     shop: ShopOption,
     as_of: Annotated[
@@ -189,6 +200,19 @@ def reports(
         _result(found, as_json)
         if open_ and found.rows:
             webbrowser.open(Path(found.rows[0]["path"]).as_uri())
+
+
+@app.command()
+def serve(
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port; 0 takes a free one.")] = 8080,
+    host: Annotated[str, typer.Option(help="Address to listen on; the default is this machine's own.")] = "127.0.0.1",
+    home: HomeOption = None,
+) -> None:
+    """Serve the reports to browsers, read-only and without a log-in, until interrupted."""
+    with _work(home) as place:
+        from lifecycle_assets.operations.serving import serve_reports
+
+        serve_reports(place, host, port, _say)
 
 
 models = typer.Typer(invoke_without_command=True, add_completion=False)
@@ -320,11 +344,13 @@ def prune(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would go.")] = False,
     home: HomeOption = None,
 ) -> None:
-    """Remove what is older than the shop keeps it (settings retention); every night does so of itself."""
+    """Remove what is older than the shop keeps it (settings retention), and Dagster's record of old runs (run_days); every
+    night does the one of itself, Dagster's daemon weekly the other."""
     with _work(home) as place:
-        from lifecycle_assets.operations.by_hand import run_job
+        from lifecycle_assets.operations.by_hand import prune_records, run_job
 
         typer.echo(run_job(place, "prune_shop", "remove_old", shop=shop, dry_run=dry_run))
+        typer.echo(prune_records(place, dry_run=dry_run))
 
 
 @app.command()

@@ -14,6 +14,7 @@ import datetime as dt
 import inspect
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import dataframely as dy
@@ -23,6 +24,8 @@ from lifecycle_assets.errors import ContractError
 
 MONEY = pl.Decimal(18, 4)
 AREAS = ("raw", "features", "models", "dispatch", "reports")
+# Stands between a column's meaning and the values that it may have.
+ONE_OF = " One of: "
 
 _REGISTRY: dict[str, "Contract"] = {}
 
@@ -49,11 +52,11 @@ class Contract:
         """`["features", "customer_rfm"]`, the asset key."""
         return [self.area, self.table]
 
-    @property
+    @cached_property
     def columns(self) -> dict[str, dy.Column]:
         return self.rows.columns()
 
-    @property
+    @cached_property
     def primary_key(self) -> list[str]:
         return self.rows.primary_key()
 
@@ -192,7 +195,7 @@ def key(description: str) -> dy.String:
 
 def text(description: str, *, nullable: bool = True, values: list[str] | None = None) -> dy.String:
     check = (lambda column: column.is_in(values)) if values else None
-    suffix = f" One of: {', '.join(values)}." if values else ""
+    suffix = f"{ONE_OF}{', '.join(values)}." if values else ""
     return dy.String(nullable=nullable, description=description + suffix, check=check)
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import dagster as dg
 
-from lifecycle_assets import automation, checks, contracts, erasing, jobs
+from lifecycle_assets import automation, checks, contracts, erasing, jobs, runs, watching
 from lifecycle_assets.dispatch import assets as dispatch
 from lifecycle_assets.dispatch.deliveries import Deliveries
 from lifecycle_assets.errors import SettingsError
@@ -21,6 +21,7 @@ from lifecycle_assets.settings import Shop
 from resources.carriers import Carriers
 from resources.delivery import Delivery
 from resources.engine.duckdb import DuckDBEngine
+from resources.engine.spark import SparkEngine
 from resources.erasure import Erasing
 from resources.home import Home
 from resources.io_manager import WarehouseIOManager
@@ -28,6 +29,7 @@ from resources.keeping import Keeping
 from resources.logs import cause, console
 from resources.model_store import ModelStore
 from resources.nights import Nights
+from resources.notifications import Notifications
 from resources.pruning import Pruning
 from resources.replays import Replays
 from resources.report_store import ReportStore
@@ -35,17 +37,23 @@ from resources.simulation import Simulation
 from resources.snapshots import Snapshots
 from resources.sources import Sources
 from resources.warehouse.lake import Lake
+from resources.warehouse.postgres import Postgres
 from resources.writers import Writers
 
 __all__ = ["Home", "build_defs", "build_resources", "cause", "defs"]
+
+# Processes are spawned anew, which takes seconds each: one forked from a process that has polars loaded stands still.
+EXECUTORS = {"in_process": dg.in_process_executor, "multiprocess": dg.multiprocess_executor}
 
 
 def build_resources(home: Home) -> dict[str, Any]:
     """Every resource of a home by its key."""
     deployment = home.deployment()
     nights = Nights(home)
-    lake = Lake(home.warehouse, list(contracts.registry().values()))
-    engine = DuckDBEngine(deployment.memory_limit, deployment.threads)
+    postgres = Postgres(deployment.warehouse) if deployment.warehouse.startswith("postgres") else None
+    lake = Lake(home.warehouse, list(contracts.registry().values()), postgres=postgres)
+    duckdb = DuckDBEngine(deployment.memory_limit, deployment.threads)
+    engine = SparkEngine(deployment.spark_master, duckdb) if deployment.engine == "spark" else duckdb
     delivery, report_store = Delivery(home.dispatch), ReportStore(home.reports)
     return {
         "nights": nights,
@@ -62,6 +70,7 @@ def build_resources(home: Home) -> dict[str, Any]:
         "keeping": Keeping(lake, report_store),
         "erasing": Erasing(home, lake),
         "pruning": Pruning(lake, delivery),
+        "notifications": Notifications(deployment.alerts),
     }
 
 
@@ -91,7 +100,9 @@ def build_defs(home: Home | None = None, resource_overrides: Mapping[str, Any] |
     snapshot = jobs.nightly_snapshot([*night, pruning.key])
     erasures = erasing.nightly_erasures([*night, pruning.key, snapshot.key])
     last = [
-        definition.map_asset_specs(lambda spec: spec.replace_attributes(owners=[deployment.owner]))
+        definition.map_asset_specs(
+            lambda spec: spec.replace_attributes(owners=[deployment.owner], freshness_policy=watching.NIGHTLY_FRESHNESS)
+        )
         for definition in (pruning, snapshot, erasures)
     ]
     made |= {pruning.key, erasures.key}
@@ -109,15 +120,25 @@ def build_defs(home: Home | None = None, resource_overrides: Mapping[str, Any] |
         ],
         jobs=[
             automation.nightly_job(),
+            automation.retrain_job(),
             automation.backtest_job(),
             automation.rollback_model,
             erasing.erase_customer,
             *jobs.JOBS,
+            runs.prune_runs,
         ],
-        schedules=automation.nightly_schedules(shops(), deployment.schedule_hour),
-        sensors=[automation.new_input_sensor(shops)],
+        schedules=[
+            *automation.nightly_schedules(shops(), deployment.schedule_hour),
+            runs.prune_runs_schedule(),
+        ],
+        sensors=[
+            automation.new_input_sensor(shops),
+            automation.retrain_sensor(shops),
+            watching.failure_sensor(cause, deployment.alerts),
+            watching.watch_sensor(shops, deployment.alerts, deployment.schedule_hour),
+        ],
         resources={**build_resources(home), **(resource_overrides or {})},
-        executor=dg.in_process_executor,
+        executor=EXECUTORS[deployment.executor],
         loggers={"console": console},
     )
 

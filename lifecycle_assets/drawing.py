@@ -9,7 +9,8 @@ from typing import Any
 FONT = "Liberation Sans, Arial, Helvetica, sans-serif"
 INK, MUTED, RULE, AXIS = "#1f2933", "#52606d", "#e4e7eb", "#9aa5b1"
 DARK, LIGHT = "#0072b2", "#e69f00"
-SERIES_COLOURS = ("#0072b2", "#e69f00", "#009e73", "#56b4e9", "#d55e00", "#cc79a7", "#6b7280", "#f0e442")
+# The first five are told apart in greys as well.
+SERIES_COLOURS = ("#0072b2", "#e69f00", "#009e73", INK, "#f0e442", "#56b4e9", "#d55e00", "#cc79a7")
 
 
 def svg(chart: Any, locale: Any = "en-US") -> str:

@@ -23,7 +23,7 @@ from lifecycle_assets.errors import DispatchError, LifecycleError
 from lifecycle_assets.night import night_of
 from lifecycle_assets.settings import as_of_default
 from lifecycle_assets.staged import Appended
-from lifecycle_assets.wiring import SHOPS, table_asset
+from lifecycle_assets.wiring import SHOP_TAG, SHOPS, table_asset
 
 BY_HAND = "Dagster"
 RUNNING = [dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.CANCELING]
@@ -156,7 +156,7 @@ def no_night_beside(instance: dg.DagsterInstance, shop: str) -> None:
     Those do not hold the shop's `run` lock. Runs of the command line do, and are not asked about here: one of them that was
     killed may be listed as running for ever.
     """
-    filters = dg.RunsFilter(tags={"dagster/partition": shop}, statuses=RUNNING)
+    filters = dg.RunsFilter(tags={SHOP_TAG: shop}, statuses=RUNNING)
     if beside := [run.run_id for run in instance.get_runs(filters) if run.remote_job_origin]:
         raise LifecycleError(
             f"{shop}: a night is running, Dagster's run {beside[0]}; try again when it has ended. "

@@ -11,6 +11,10 @@ from lifecycle_assets.sql import Sql
 
 SHOP_PARTITIONS = "shops"
 SHOPS = dg.DynamicPartitionsDefinition(name=SHOP_PARTITIONS)
+# The tag of a run that names its shop.
+SHOP_TAG = "dagster/partition"
+# The pool of the assets that take the most memory: where several nights run at once, they take turns at these.
+HEAVY = "heavy"
 RETRY = dg.RetryPolicy(max_retries=2, delay=2, backoff=dg.Backoff.EXPONENTIAL)
 
 

@@ -2,8 +2,13 @@
 
 import os
 import shutil
+import time
 import uuid
+from contextlib import suppress
 from pathlib import Path
+
+UNFINISHED = ".unfinished-"
+DEAD_SECONDS = 24 * 3600
 
 
 def fsync(path: Path) -> None:
@@ -15,11 +20,21 @@ def fsync(path: Path) -> None:
         os.close(descriptor)
 
 
+def beside(path: Path) -> Path:
+    """A new name in the folder of `path` for a file that is to replace it. What killed runs left there goes after a day."""
+    for dead in path.parent.glob(f"{UNFINISHED}*"):
+        with suppress(FileNotFoundError):
+            # The time of the change of the inode: a new name of an old file has the old file's other time.
+            if dead.stat().st_ctime < time.time() - DEAD_SECONDS:
+                dead.unlink()
+    return path.with_name(f"{UNFINISHED}{uuid.uuid4().hex}")
+
+
 def replace(path: Path, content: bytes) -> None:
     """Make `content` the file's content in one step; a file that holds it already is left alone."""
     if path.exists() and path.read_bytes() == content:
         return
-    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
+    temporary = beside(path)
     try:
         temporary.write_bytes(content)
         fsync(temporary)
@@ -31,11 +46,14 @@ def replace(path: Path, content: bytes) -> None:
 
 def link_over(source: Path, target: Path) -> None:
     """Make `target` another name of `source`, replacing what was there in one step."""
-    temporary = target.with_name(f".link-{uuid.uuid4().hex}")
+    temporary = beside(target)
     try:
-        os.link(source, temporary)
-    except OSError:  # a file system without hard links
-        shutil.copyfile(source, temporary)
-        fsync(temporary)
-    temporary.replace(target)
-    fsync(target.parent)
+        try:
+            os.link(source, temporary)
+        except OSError:  # a file system without hard links
+            shutil.copyfile(source, temporary)
+            fsync(temporary)
+        temporary.replace(target)
+        fsync(target.parent)
+    finally:
+        temporary.unlink(missing_ok=True)

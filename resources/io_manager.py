@@ -10,7 +10,7 @@ from lifecycle_assets.contracts import Contract
 from lifecycle_assets.markdown import markdown
 from lifecycle_assets.sql import Sql
 from lifecycle_assets.staged import Appended, Staged
-from resources.engine.duckdb import DuckDBEngine
+from resources.engine import Engine
 from resources.nights import Nights
 from resources.warehouse.lake import Lake, Published
 
@@ -18,7 +18,7 @@ PREVIEW_ROWS = 5
 
 
 class WarehouseIOManager(dg.IOManager):
-    def __init__(self, lake: Lake, engine: DuckDBEngine, nights: Nights) -> None:
+    def __init__(self, lake: Lake, engine: Engine, nights: Nights) -> None:
         self.lake = lake
         self.engine = engine
         self.nights = nights

@@ -120,7 +120,7 @@ class Keeping:
             for file in (*folder.glob("data.parquet"), *folder.glob("history/*.parquet")):
                 yield file, Path(contract.area, contract.table) / file.relative_to(folder)
         folder = self.reports.root / shop
-        for file in folder.glob("*/*"):
+        for file in folder.glob("*/[!.]*"):
             yield file, Path("reports") / file.relative_to(folder)
 
     def _is_current(self, shop: str, name: str) -> bool:

@@ -75,8 +75,8 @@ class RunHandler(logging.Handler):
 
 
 def cause(error: Any) -> str:
-    """The innermost message of a step's error: what our own errors say, without the layers around it."""
-    while error is not None and error.cause is not None:
+    """What our own error says, else the innermost message of a step's error, without the layers around it."""
+    while error is not None and error.cause is not None and not OURS.match(error.message):
         error = error.cause
     return OURS.sub("", (error.message if error else "unknown error").strip())
 

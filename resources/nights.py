@@ -10,9 +10,8 @@ from lifecycle_assets.automation import AS_OF_TAG, SET_TAG
 from lifecycle_assets.errors import LifecycleError, SettingsError
 from lifecycle_assets.night import Night
 from lifecycle_assets.settings import as_of_default
+from lifecycle_assets.wiring import SHOP_TAG
 from resources.home import Home
-
-PARTITION_TAG = "dagster/partition"
 
 
 class Nights:
@@ -28,7 +27,7 @@ class Nights:
         step = context if hasattr(context, "run") else context.step_context
         run = step.run if hasattr(step, "run") else step.dagster_run
         if run.run_id not in self._known:
-            if PARTITION_TAG not in run.tags:
+            if SHOP_TAG not in run.tags:
                 raise SettingsError(
                     "this run names no shop: choose a partition (shop) when materialising, or use lifecycle run --shop"
                 )
@@ -41,7 +40,7 @@ class Nights:
         if record is None:
             raise LifecycleError(f"run {run_id} is not in Dagster's storage; start it again")
         tags, created = record.dagster_run.tags, record.create_timestamp
-        shop = tags[PARTITION_TAG]
+        shop = tags[SHOP_TAG]
         overrides = [line for line in tags.get(SET_TAG, "").splitlines() if line]
         settings = self.home.shop(shop, overrides)
         as_of = dt.date.fromisoformat(tags[AS_OF_TAG]) if AS_OF_TAG in tags else as_of_default(settings, created)

@@ -53,7 +53,7 @@ class Pruning:
                 shutil.rmtree(path) if path.is_dir() else path.unlink()
             for contract in self.lake.contracts.values():
                 if any(path.is_relative_to(self.lake.path(contract, shop).parent) for path in paths):
-                    self.lake.refresh(contract)
+                    self.lake.refresh(contract, shop)
         return Pruned(parted.gone, paths)
 
     def _too_old(self, shop: str, settings: Shop, as_of: dt.date) -> Iterator[Path]:

@@ -19,6 +19,7 @@ from typing import Any
 
 import dagster as dg
 import polars as pl
+import yaml
 
 import lifecycle_assets
 from lifecycle_assets.contracts import Contract
@@ -97,10 +98,9 @@ class Replays:
         return {contract.table: pl.scan_parquet(kept / f"{contract.table}.parquet") for contract in wanted}
 
     def _home(self, folder: Path) -> Home:
-        """A home with the same share of the machine."""
-        deployment = self.home.root / "lifecycle.yaml"
-        if deployment.exists():
-            shutil.copy(deployment, folder)
+        """A home with the same share of the machine, and tables of its own."""
+        own = self.home.deployment().model_dump(mode="json", exclude={"warehouse"})
+        (folder / "lifecycle.yaml").write_text(yaml.safe_dump(own), "utf-8")
         return Home(folder)
 
     def _tell(self, contract: Contract, then: Night, lake: Lake) -> str:

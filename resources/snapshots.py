@@ -11,7 +11,7 @@ from lifecycle_assets.features.identity import IdentityMap, resolved
 from lifecycle_assets.features.orders import Orders
 from lifecycle_assets.features.snapshot import Snapshot, statements, subscriptions_at
 from lifecycle_assets.settings import Customer
-from resources.engine.duckdb import DuckDBEngine
+from resources.engine import Engine
 from resources.warehouse.lake import Lake
 
 LINES = "raw.order_lines"
@@ -19,7 +19,7 @@ SUBSCRIPTIONS = "raw.subscriptions"
 
 
 class Snapshots:
-    def __init__(self, lake: Lake, engine: DuckDBEngine) -> None:
+    def __init__(self, lake: Lake, engine: Engine) -> None:
         self.lake = lake
         self.engine = engine
 

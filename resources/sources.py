@@ -11,7 +11,6 @@ Everything is read in batches of bounded size. A file that changes while it is r
 
 import hashlib
 import importlib.util
-import os
 import re
 import time
 import urllib.parse
@@ -26,10 +25,11 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from lifecycle_assets.errors import InputError, InputNotReadyError, SettingsError
+from lifecycle_assets.errors import InputError, InputNotReadyError
 from lifecycle_assets.inputs.feed import BATCH_ROWS, Batch, Feed, Source, no_broken, numbers, whole
 from lifecycle_assets.settings import Shop
 from resources import delimited
+from resources.database_url import quoted, with_environment, without_secrets
 
 PARQUET = (".parquet", ".pq")
 CELLS = 8_000_000
@@ -336,7 +336,7 @@ class _DuckDB:
     @contextmanager
     def reader(self, name: str, limit: int | None = None) -> Iterator[Any]:
         with self._connected() as connection:
-            query = f"SELECT * FROM {_quoted(self.schema)}.{_quoted(name)}"  # noqa: S608
+            query = f"SELECT * FROM {quoted(self.schema)}.{quoted(name)}"  # noqa: S608
             yield connection.sql(query + ("" if limit is None else f" LIMIT {limit}")).to_arrow_reader(BATCH_ROWS)
 
     def mark(self, name: str) -> str:
@@ -363,7 +363,7 @@ class _DuckDB:
 
 class _Postgres:
     def __init__(self, url: str, schema: str) -> None:
-        self.url = _with_environment(url)
+        self.url = with_environment(url, "the shop's input")
         self.schema = schema
         parts = urllib.parse.urlsplit(self.url)
         host = parts.hostname or urllib.parse.parse_qs(parts.query).get("host", ["local socket"])[0]
@@ -384,7 +384,7 @@ class _Postgres:
             # Rows in the order in which they are stored, every time: a scan otherwise starts where another one is.
             cursor.execute("SET synchronize_seqscans TO off")
             cursor.execute("SET max_parallel_workers_per_gather TO 0")
-            query = f"SELECT * FROM {_quoted(self.schema)}.{_quoted(name)}"  # noqa: S608
+            query = f"SELECT * FROM {quoted(self.schema)}.{quoted(name)}"  # noqa: S608
             cursor.execute(query + ("" if limit is None else f" LIMIT {limit}"))
             yield cursor.fetch_record_batch()
 
@@ -408,7 +408,7 @@ class _Postgres:
                 yield cursor
         except Error as error:
             raise InputNotReadyError(
-                f"{self.origin}: the database cannot be read ({_first_line(error)}). "
+                f"{self.origin}: the database cannot be read ({without_secrets(error)}). "
                 "Check that it runs, and the name, user and password in the shop's input."
             ) from error
 
@@ -429,26 +429,6 @@ def _database(url: str, schema: str) -> tuple[str, str]:
     schema = dict(parameters).get("schema", schema)
     rest = urllib.parse.urlencode([(key, value) for key, value in parameters if key != "schema"], safe="/:,")
     return (f"{address}?{rest}" if rest else address), schema
-
-
-def _with_environment(url: str) -> str:
-    def value(match: re.Match[str]) -> str:
-        name = match.group(1)
-        if name not in os.environ:
-            raise SettingsError(
-                f"the shop's input names ${{{name}}}, and the environment has no variable {name}. Set it."
-            )
-        return urllib.parse.quote(os.environ[name], safe="")
-
-    return re.sub(r"\$\{(\w+)\}", value, url)
-
-
-def _first_line(error: Exception) -> str:
-    return re.sub(r"://[^@\s]*@", "://", str(error).splitlines()[0]) if str(error) else type(error).__name__
-
-
-def _quoted(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'
 
 
 # --- both -------------------------------------------------------------------------------------------------------------

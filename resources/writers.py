@@ -1,4 +1,4 @@
-"""The language model that drafts messages, over HTTP: any endpoint that speaks OpenAI's chat completions.
+"""The language model that drafts messages and words reports, over HTTP: any endpoint that speaks OpenAI's chat completions.
 
 Answers are kept in `<home>/drafts/`, by the hash of endpoint, model and brief, so that a night that is run again gets the same
 draft without asking. The key is read from LIFECYCLE_WRITER_KEY; no redirect is followed, so that it goes nowhere else.
@@ -11,7 +11,7 @@ from http import HTTPStatus
 from pathlib import Path
 
 from lifecycle_assets.errors import DispatchError
-from lifecycle_assets.settings import Shop, WritingModel
+from lifecycle_assets.settings import WritingModel
 from resources.files import replace
 from resources.post import post
 
@@ -20,14 +20,13 @@ MOST_BYTES = 64_000
 
 
 class Writers:
-    """Each shop's writer, where it has one."""
+    """The writers that shops' settings name."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
-    def of(self, shop: Shop) -> "HttpWriter | None":
-        """The writer that the shop's settings name; None where they name none."""
-        model = shop.dispatch.writer
+    def of(self, model: WritingModel | None) -> "HttpWriter | None":
+        """The writer of a setting; None where it names none."""
         return None if model is None else HttpWriter(model, self.folder, os.environ.get(KEY))
 
 

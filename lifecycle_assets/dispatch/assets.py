@@ -170,7 +170,7 @@ def messages(
     night = night_of(context)
     sent = _sent(context, night)
     tonight = resolved(sent.filter(pl.col("as_of") == night.as_of), identity_map).select("customer_id")
-    writer = context.resources.writers.of(night.settings)
+    writer = context.resources.writers.of(night.settings.dispatch.writer)
     drafts = Drafts(writer, night.settings) if writer else None
     written = writing.messages(
         decisions,
@@ -278,7 +278,7 @@ def ledger(
             approved=approved,
             waiting=waiting,
         )
-        lake.refresh(Ledger)
+        lake.refresh(Ledger, night.shop)
     context.log.info(
         "%d messages in %d batches exported, %d held back at export, %d found released after a crash",
         outcome.exported,

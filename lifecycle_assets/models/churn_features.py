@@ -22,7 +22,12 @@ from lifecycle_assets.settings import Churn
 _ROLLED_UP = {**OrderColumns.columns(), **BehaviourColumns.columns()}
 _TEXTS = tuple(name for name, column in _ROLLED_UP.items() if column.dtype == pl.String)
 _FIGURES = tuple(name for name in _ROLLED_UP if name not in _TEXTS)
-_RATIOS = ("gaps_waited", "spend_trend")
+_RECENT, _BEFORE = pl.col("spend_90d").clip(0), pl.col("spend_prev_90d").clip(0)
+# Of the other features, as floats.
+RATIOS = {
+    "gaps_waited": pl.col("recency_days") / pl.col("median_gap_days").clip(1),
+    "spend_trend": pl.when(_RECENT + _BEFORE > 0).then((_RECENT - _BEFORE) / (_RECENT + _BEFORE)),
+}
 
 WORDS = {
     "purchase_total": Words("spent in all: {}", "has never ordered"),
@@ -80,7 +85,7 @@ class Features(NamedTuple):
 
 def features_for(settings: Churn) -> Features:
     """Which features a shop of this business type has."""
-    numbers, categories = (*_FIGURES, *_RATIOS), _TEXTS
+    numbers, categories = (*_FIGURES, *RATIOS), _TEXTS
     if settings.business_type == "ecommerce":
         return Features(numbers, categories, ("recency_days",))
     baseline = {"saas": ("subscription_age_days", "usage_share"), "prepaid": ("days_since_top_up",)}
@@ -110,13 +115,9 @@ def features_at(snapshot: Snapshot, settings: Churn, timezone: str) -> tuple[pl.
         facts = subscription_facts(snapshot.subscriptions.lazy(), snapshot.as_of, timezone)
         newest.append(facts["newest_event"].max())
         orders = orders.join(facts.lazy(), on="customer_id", how="full", coalesce=True)
-    recent, before = pl.col("spend_90d").clip(0), pl.col("spend_prev_90d").clip(0)
     columns = features_for(settings)
     table = (
-        orders.with_columns(
-            (pl.col("recency_days") / pl.col("median_gap_days").clip(1)).alias("gaps_waited"),
-            pl.when(recent + before > 0).then((recent - before) / (recent + before)).alias("spend_trend"),
-        )
+        orders.with_columns(**RATIOS)
         .select("customer_id", *columns.numbers, *columns.categories)
         .sort("customer_id")
         .collect()

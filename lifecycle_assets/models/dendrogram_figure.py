@@ -27,7 +27,7 @@ class Cut(NamedTuple):
     sizes: np.ndarray  # customers of each leaf
 
 
-class _Node(NamedTuple):
+class Node(NamedTuple):
     """What is drawn of a node: where, how high, how many customers, which cluster (0 above the cut), which children."""
 
     x: float
@@ -46,7 +46,7 @@ def cut_of(tree: np.ndarray, dendrogram_leaves: pl.DataFrame) -> Cut:
 def dendrogram_svg(cut: Cut) -> str:
     """The last 30 merges from left to right, the distance upwards, and the line at which the tree is cut."""
     k = int(cut.clusters.max())
-    nodes, root = _top(cut, max(LAST_MERGES, k))
+    nodes, root = top_of(cut, max(LAST_MERGES, k))
     highest = nodes[root].distance or 1.0
     n_branches = sum(not node.children for node in nodes.values())
     step = (WIDTH - LEFT - RIGHT) / n_branches
@@ -70,7 +70,7 @@ def dendrogram_svg(cut: Cut) -> str:
         one, two = (nodes[child] for child in node.children)
         path = f"M{x(one.x):.1f} {y(one.distance):.1f}V{y(node.distance):.1f}H{x(two.x):.1f}V{y(two.distance):.1f}"
         marks.append(f'<path d="{path}" fill="none" stroke="{colour}" stroke-width="1.8"/>')
-    for cluster, top in _tops(nodes).items():
+    for cluster, top in tops_of(nodes).items():
         marks.append(_text(x(top.x) + 5, y(top.distance) - 5, str(cluster), colour=_colour(cluster), bold=True))
     if k > 1:
         line = (cut.tree[-k, 2] + cut.tree[1 - k, 2]) / 2
@@ -84,10 +84,10 @@ def dendrogram_svg(cut: Cut) -> str:
 
 def icicle_svg(cut: Cut, depth: int) -> str:
     """A row per level of the tree, from all customers at the top; widths are shares of the customers."""
-    nodes, root = _top(cut, 2**depth - 1)
+    nodes, root = top_of(cut, 2**depth - 1)
     total = nodes[root].size
     row = (HEIGHT - TOP - 16) / (depth + 1)
-    tops = _tops(nodes).values()
+    tops = tops_of(nodes).values()
     marks = [_text(LEFT, TOP - 12, "shares of the customers; each row shows the two parts of what is above it")]
     level, starts = [root], {root: 0}
     for down in range(depth + 1):
@@ -114,7 +114,7 @@ def icicle_svg(cut: Cut, depth: int) -> str:
     return _svg(_finding(cut), marks)
 
 
-def _top(cut: Cut, merges: int) -> tuple[dict[int, _Node], int]:
+def top_of(cut: Cut, merges: int) -> tuple[dict[int, Node], int]:
     """The nodes of the last merges and the branches below them, by number, and the number of the topmost."""
     n = len(cut.tree) + 1
     shown = range(max(n, 2 * n - 1 - merges), 2 * n - 1)
@@ -125,7 +125,7 @@ def _top(cut: Cut, merges: int) -> tuple[dict[int, _Node], int]:
         order.append(at)
         if at in shown:
             waiting += cut.tree[at - n, 1::-1].astype(int).tolist()
-    nodes: dict[int, _Node] = {}
+    nodes: dict[int, Node] = {}
     branches = sum(at not in shown for at in order)
     # From the right to the left, so that children come before what joins them.
     for at in reversed(order):
@@ -133,11 +133,11 @@ def _top(cut: Cut, merges: int) -> tuple[dict[int, _Node], int]:
         distance = float(cut.tree[at - n, 2]) if at >= n else 0.0
         if at not in shown:
             branches -= 1
-            nodes[at] = _Node(branches, 0.0, size, int(cut.clusters[_some_leaf(cut.tree, at)]), ())
+            nodes[at] = Node(branches, 0.0, size, int(cut.clusters[_some_leaf(cut.tree, at)]), ())
             continue
         one, two = cut.tree[at - n, :2].astype(int).tolist()
         cluster = nodes[one].cluster if nodes[one].cluster == nodes[two].cluster else 0
-        nodes[at] = _Node((nodes[one].x + nodes[two].x) / 2, distance, size, cluster, (one, two))
+        nodes[at] = Node((nodes[one].x + nodes[two].x) / 2, distance, size, cluster, (one, two))
     return nodes, root
 
 
@@ -148,9 +148,9 @@ def _some_leaf(tree: np.ndarray, at: int) -> int:
     return at
 
 
-def _tops(nodes: dict[int, _Node]) -> dict[int, _Node]:
+def tops_of(nodes: dict[int, Node]) -> dict[int, Node]:
     """The topmost node of each cluster."""
-    tops: dict[int, _Node] = {}
+    tops: dict[int, Node] = {}
     for node in nodes.values():
         if node.cluster and (node.cluster not in tops or node.size > tops[node.cluster].size):
             tops[node.cluster] = node

@@ -348,12 +348,12 @@ def _sentence(row: Mapping[str, Any], shop: Shop) -> str:
         told += ": no effect is shown"
         if row["is_aim"] and row["days_to_go"]:
             told += f"; one of {shop.measurement.worth_detecting:.0%} would probably show after {row['days_to_go']:,} more days"
-    elif not _is_shown(row):
+    elif not is_shown(row):
         told += ": it is not sure yet that this is its effect"
     return told + "."
 
 
-def _is_shown(row: Mapping[str, Any]) -> bool:
+def is_shown(row: Mapping[str, Any]) -> bool:
     """Whether there is an effect, however often one has looked and at however many rows."""
     low, high = row["sequential_lo"], row["sequential_hi"]
     return low is not None and (low > 0 or high < 0) and row["q_value"] <= SURE

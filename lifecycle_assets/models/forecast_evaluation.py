@@ -110,7 +110,7 @@ def forecast_evaluation(
         if not series.names:
             continue
         before = last.filter(pl.col("kind") == series.kind) if last is not None else None
-        kept = _still_good(before, series.names, as_of, settings.forecasting.retrain_days)
+        kept = _still_good(before, series.names, as_of, settings.retrain_days(settings.forecasting.retrain_days))
         due = np.flatnonzero(~np.isin(series.names, kept["series"].unique().to_list())) if kept is not None else None
         these = series if due is None else series.only(due)
         candidates = CANDIDATES if improved is None or series.kind != "cost" else {**CANDIDATES, "improved": improved}

@@ -2,10 +2,9 @@
 
 Means and shares per segment. The most telling categories are those with the highest mean TF-IDF weight (Salton and Buckley,
 1988): each customer's categories are a document, counts of lines times ln((1 + customers) / (1 + buyers)) + 1, scaled to
-length 1; of equal weights the category bought first comes first. The persona says how much and how often the customers buy,
-against the shop's average, and how many have lapsed by their life stage; it claims nothing about their minds. The churn risk
-is the share that counts as churned today, of those of whom that is known. Customers in no segment make a profile of
-their own, number 0. Without customers the table is empty.
+length 1; of equal weights the category bought first comes first. The persona is that of models/segment_personas.py. The
+churn risk is the share that counts as churned today, of those of whom that is known. Customers in no segment make a profile
+of their own, number 0. Without customers the table is empty.
 """
 
 import math
@@ -14,6 +13,8 @@ import dataframely as dy
 import polars as pl
 
 from lifecycle_assets.contracts import as_of_column, count, number, share, shop_key, table, text
+from lifecycle_assets.features.stage import STAGES
+from lifecycle_assets.models.segment_personas import HOW_MUCH, HOW_OFTEN, LATELY, TOLD_APART_BY, personas
 from lifecycle_assets.settings import Segmentation
 
 TOP_CATEGORIES = 5
@@ -31,6 +32,10 @@ class SegmentProfiles(dy.Schema):
     )
     segment_id = text("The segment's identity from night to night.", nullable=False)
     name = text("Persona: what sets the segment apart, in words; no two segments share one.", nullable=False)
+    how_often = text("How often they buy, against the shop's average.", nullable=False, values=list(HOW_OFTEN))
+    how_much = text("How much they have spent, against the shop's average.", nullable=False, values=list(HOW_MUCH))
+    lately = text("How many have lapsed: up to 30 %, below 60 %, or more.", nullable=False, values=list(LATELY))
+    told_apart_by = text("What the name adds where segments are alike; null where none is.", values=TOLD_APART_BY)
     n_customers = count("Customers in the segment.", "customers", minimum=1)
     share_of_customers = share("Of all customers.")
     avg_spend = number("Mean spend per customer.", "currency")
@@ -39,6 +44,7 @@ class SegmentProfiles(dy.Schema):
     median_frequency = number("Half of the customers bought at most this often.", "orders", minimum=0)
     median_recency_days = number("Half of the customers bought at most this long ago.", "days", minimum=0)
     top_categories = text("Up to five categories by TF-IDF, the most telling first; null where no category is known.")
+    top_category = text("The most telling one; null where no category is known.")
     share_of_revenue_pct = number("Of all customers' spend; null when that is not above 0.", "percent", nullable=True)
     churn_risk = share(
         "Share that counts as churned today, of the customers with a churn label; null without any.", nullable=True
@@ -48,7 +54,16 @@ class SegmentProfiles(dy.Schema):
     )
     avg_margin = number("Mean margin per customer; null when any is unknown.", "currency", nullable=True)
     stage_mix = text("Shares of the life stages, the largest first; below half a percent left out.", nullable=False)
+    n_new = count("Customers in the life stage new.", "customers")
+    n_active = count("Customers in the life stage active.", "customers")
+    n_won_back = count("Customers in the life stage won_back.", "customers")
+    n_at_risk = count("Customers in the life stage at_risk.", "customers")
+    n_lapsed = count("Customers in the life stage lapsed.", "customers")
     best_channel = text("The favourite sales channel of most of the customers; null where unknown.")
+    best_channel_share = share(
+        "Of the customers whose favourite sales channel is known, those with this one; null where unknown.",
+        nullable=True,
+    )
     insight = text("What to do about the segment.", nullable=False)
 
 
@@ -83,7 +98,7 @@ def segment_profiles(
         .sort("cluster_id")
     )
     shop = _figures(people.with_columns(cluster_id=pl.lit(0), segment_id=pl.lit(""))).row(0, named=True)
-    return SegmentProfiles.conform(frame.with_columns(_names(frame, shop), _insight(settings)).lazy()).collect()
+    return SegmentProfiles.conform(frame.with_columns(*personas(frame, shop), _insight(settings)).lazy()).collect()
 
 
 def _figures(people: pl.DataFrame) -> pl.DataFrame:
@@ -103,7 +118,7 @@ def _figures(people: pl.DataFrame) -> pl.DataFrame:
         pl.col("recency_days").median().alias("median_recency_days"),
         percent.alias("share_of_revenue_pct"),
         pl.col("churned").mean().alias("churn_risk"),
-        (pl.col("stage") == "lapsed").mean().alias("lapsed_share"),
+        *((pl.col("stage") == stage).sum().cast(pl.Int64).alias(f"n_{stage}") for stage in STAGES),
         pl.when(forecast.count() == pl.len()).then(forecast.sum() / (10_000 * n)).alias("avg_clv_12m"),
         pl.when(margin.count() == pl.len()).then(margin.sum().cast(pl.Float64) / n).alias("avg_margin"),
     )
@@ -162,38 +177,11 @@ def _best_channel(people: pl.DataFrame) -> pl.DataFrame:
         .len("n")
         .sort("cluster_id", "n", "favourite_channel", descending=[False, True, False])
         .group_by("cluster_id", maintain_order=True)
-        .agg(pl.col("favourite_channel").first().alias("best_channel"))
+        .agg(
+            pl.col("favourite_channel").first().alias("best_channel"),
+            (pl.col("n").first() / pl.col("n").sum()).alias("best_channel_share"),
+        )
     )
-
-
-def _names(frame: pl.DataFrame, shop: dict[str, float]) -> pl.Series:
-    """A persona per row; those that would be equal are told apart by their first category, else by their number."""
-    spend, frequency, lapsed = pl.col("avg_spend"), pl.col("avg_frequency"), pl.col("lapsed_share")
-    how_much = (
-        pl.when(spend <= 0).then(pl.lit("buyers with no net spend"))
-        .when(spend >= 2 * shop["avg_spend"]).then(pl.lit("top spenders"))
-        .when(spend >= 1.2 * shop["avg_spend"]).then(pl.lit("high spenders"))
-        .when(spend >= 0.8 * shop["avg_spend"]).then(pl.lit("average spenders"))
-        .otherwise(pl.lit("low spenders"))
-    )  # fmt: skip
-    how_often = (
-        # More than half of them bought once, and the others not much more often.
-        pl.when(frequency < 1.5).then(pl.lit("One-time"))
-        .when(frequency >= 1.5 * shop["avg_frequency"]).then(pl.lit("Frequent"))
-        .when(frequency <= shop["avg_frequency"] / 1.5).then(pl.lit("Less frequent"))
-        .otherwise(pl.lit("Regular"))
-    )  # fmt: skip
-    lately = (
-        pl.when(lapsed >= 0.6).then(pl.lit("mostly inactive"))
-        .when(lapsed <= 0.3).then(pl.lit("mostly active"))
-        .otherwise(pl.lit("partly inactive"))
-    )  # fmt: skip
-    apart = pl.when(pl.col("cluster_id") == 0).then(pl.lit("Unlike the others: ")).otherwise(pl.lit(""))
-    name, first = pl.col("name"), pl.col("top_category")
-    mainly = pl.when(name.is_duplicated() & first.is_not_null()).then(pl.format("{}, mainly {}", name, first))
-    numbered = pl.when(name.is_duplicated()).then(pl.format("{} ({})", name, "cluster_id"))
-    named = frame.with_columns(pl.format("{}{} {}, {}", apart, how_often, how_much, lately).alias("name"))
-    return named.with_columns(mainly.otherwise(name)).with_columns(numbered.otherwise(name)).get_column("name")
 
 
 def _insight(settings: Segmentation) -> pl.Expr:

@@ -28,6 +28,11 @@ class SubsegmentProfiles(dy.Schema):
     share_of_segment = share("Of the segment's customers.")
     avg_spend = number("Mean spend per customer.", "currency")
     centroid = text("Mean of each feature in its own unit, as a JSON object.", nullable=False)
+    feature = text("The feature that sets it apart most; null for a segment left whole.")
+    feature_mean = number("Its mean in the sub-segment, in its own unit; null for a segment left whole.", nullable=True)
+    segment_mean = number(
+        "Its mean in the whole segment, in its own unit; null for a segment left whole.", nullable=True
+    )
     interpretation = text("What sets it apart from its segment.", nullable=False)
 
 
@@ -51,7 +56,8 @@ def _profile(features: Features, own: np.ndarray, parent: np.ndarray, key: tuple
     apart = (mean - of_parent) / features.scale
     most = int(np.argmax(np.abs(np.round(apart, 9))))
     name = features.names[most].replace("_", " ")
-    if own.size == parent.size:
+    is_whole = own.size == parent.size
+    if is_whole:
         said = f"Segment {key[0]} as a whole."
     else:
         sense = "higher" if apart[most] > 0 else "lower"
@@ -64,6 +70,9 @@ def _profile(features: Features, own: np.ndarray, parent: np.ndarray, key: tuple
         "share_of_segment": share_,
         "avg_spend": float(_means(features.spend[own, None])[0]),
         "centroid": json.dumps(dict(zip(features.names, np.round(mean, 4).tolist(), strict=True))),
+        "feature": None if is_whole else features.names[most],
+        "feature_mean": None if is_whole else float(mean[most]),
+        "segment_mean": None if is_whole else float(of_parent[most]),
         "interpretation": said,
     }
 

@@ -16,8 +16,17 @@ from lifecycle_assets.operations.homes import Listing, open_instance
 
 
 def run_job(home: Home, job: str, op: str, **config: object) -> str:
-    """Run a job of one op and return what it says; raises LifecycleError with the reason where it fails."""
+    """Run a job of one op for a shop and return what it says; raises LifecycleError with the reason where it fails."""
     home.shop(str(config["shop"]))
+    return _said(home, job, op, config)
+
+
+def prune_records(home: Home, *, dry_run: bool) -> str:
+    """Remove Dagster's record of old runs, of all shops; what went."""
+    return _said(home, "prune_runs", "remove_old_runs", {"dry_run": dry_run})
+
+
+def _said(home: Home, job: str, op: str, config: dict[str, object]) -> str:
     with open_instance(home) as instance:
         result = (
             definitions.build_defs(home)

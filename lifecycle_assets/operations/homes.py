@@ -14,6 +14,8 @@ import polars as pl
 
 from lifecycle_assets import definitions
 from lifecycle_assets.definitions import Home
+from lifecycle_assets.errors import SettingsError
+from lifecycle_assets.reports.gallery import FIRST
 from lifecycle_assets.wiring import SHOP_PARTITIONS
 
 DEPLOYMENT = """\
@@ -48,21 +50,40 @@ class Listing:
         return {"ok": self.ok, "rows": self.rows}
 
     def as_text(self) -> str:
-        return "\n".join("  ".join(str(value) for value in row.values()) for row in self.rows) or self.nothing
+        return "\n".join("  ".join(map(_text, row.values())) for row in self.rows) or self.nothing
+
+
+def _text(value: Any) -> str:
+    return " ".join(value) if isinstance(value, list) else str(value)
 
 
 def open_instance(home: Home) -> dg.DagsterInstance:
     """Dagster's own storage of the home, made on first use, with every shop as a partition."""
-    home.dagster.mkdir(parents=True, exist_ok=True)
-    configuration = home.dagster / "dagster.yaml"
-    if not configuration.exists():
-        configuration.write_text(package_files.files("resources").joinpath("dagster.yaml").read_text("utf-8"), "utf-8")
+    _configure_dagster(home)
     os.environ["LIFECYCLE_HOME"] = str(home.root)
     os.environ["DAGSTER_HOME"] = str(home.dagster)
     instance = dg.DagsterInstance.get()
     if shops := home.shops():
         instance.add_dynamic_partitions(SHOP_PARTITIONS, shops)
     return instance
+
+
+def _configure_dagster(home: Home) -> None:
+    """Write dagster.yaml as the deployment's `dagster_storage` wants it; one that people have changed stays as it is."""
+    shipped = {
+        storage: package_files.files("resources").joinpath(name).read_text("utf-8")
+        for storage, name in (("sqlite", "dagster.yaml"), ("postgres", "dagster.postgres.yaml"))
+    }
+    storage = home.deployment().dagster_storage
+    if storage == "postgres" and not os.environ.get("DAGSTER_POSTGRES_URL", "").startswith("postgresql+psycopg2://"):
+        raise SettingsError(
+            "dagster_storage is postgres: set DAGSTER_POSTGRES_URL=postgresql+psycopg2://user:password@host/database "
+            "in the environment of this process, the web server and the daemon"
+        )
+    home.dagster.mkdir(parents=True, exist_ok=True)
+    configuration = home.dagster / "dagster.yaml"
+    if not configuration.exists() or configuration.read_text("utf-8") in shipped.values():
+        configuration.write_text(shipped[storage], "utf-8")
 
 
 def make_home(home: Home) -> None:
@@ -82,12 +103,22 @@ def seed_demo(home: Home) -> None:
 
 def query(home: Home, sql: str) -> pl.DataFrame:
     """The rows of one SELECT over the output tables."""
-    frame: pl.DataFrame = definitions.build_resources(home)["lake"].catalogue.query(sql)
+    frame: pl.DataFrame = definitions.build_resources(home)["lake"].query(sql)
     return frame
 
 
 def list_reports(home: Home, shop: str | None) -> Listing:
-    """Every report on disk, the latest first."""
-    found = sorted(home.reports.glob(f"{shop or '*'}/*/*.html"), key=lambda path: path.parts[-2:], reverse=True)
-    rows = [{"as_of": p.parent.name, "shop": p.parent.parent.name, "report": p.stem, "path": str(p)} for p in found]
+    """Every report on disk, the latest first; of a night the one that leads to the others first."""
+    rows: list[dict[str, Any]] = [
+        {
+            "as_of": page.parent.name,
+            "shop": page.parent.parent.name,
+            "report": page.stem,
+            "formats": sorted(file.suffix[1:] for file in page.parent.glob(f"{page.stem}.*")),
+            "path": str(page),
+        }
+        for page in home.reports.glob(f"{shop or '*'}/*/*.html")
+    ]
+    rows.sort(key=lambda row: (row["shop"], not row["report"].startswith(FIRST), row["report"]))
+    rows.sort(key=lambda row: row["as_of"], reverse=True)
     return Listing(rows, nothing=f"no reports in {home.reports} yet: lifecycle run makes them")

@@ -15,7 +15,9 @@ from lifecycle_assets.automation import AS_OF_TAG, NIGHTLY, SET_TAG
 from lifecycle_assets.definitions import Home
 from lifecycle_assets.errors import LifecycleError
 from lifecycle_assets.jobs import no_night_beside
+from lifecycle_assets.operations.disk import damages, with_room
 from lifecycle_assets.operations.homes import command, list_reports, open_instance
+from lifecycle_assets.runs import COMMAND_TAG, close_dead_runs
 
 
 @dataclass(frozen=True)
@@ -83,33 +85,42 @@ def run_night(
     """Run the nightly job of one shop in this process; never raises for an asset that fails, the result says so."""
     home.shop(shop, overrides)
     defs = definitions.build_defs(home)
-    tags = {SET_TAG: "\n".join(overrides)} if overrides else {}
+    tags = {COMMAND_TAG: NIGHTLY}
+    if overrides:
+        tags[SET_TAG] = "\n".join(overrides)
     if as_of:
         tags[AS_OF_TAG] = as_of.isoformat()
     resources = definitions.build_resources(home)
-    # Of two runs of one shop the second waits: side by side they would do the same work twice.
-    with resources["lake"].lock(shop, "run"), open_instance(home) as instance:
-        no_night_beside(instance, shop)
-        job = defs.resolve_job_def(NIGHTLY)
-        result = job.execute_in_process(
-            instance=instance,
-            partition_key=shop,
-            asset_selection=_selected(defs, select),
-            tags=tags,
-            raise_on_error=False,
-        )
-        record = instance.get_run_record_by_id(result.run_id)
-        seconds = (record.end_time or 0) - (record.start_time or 0) if record else 0.0
-        night = resources["nights"].of_run(instance, result.run_id)
-        failures = [
-            f"{event.step_key.replace('__', '.')}: {definitions.cause(event.step_failure_data.error)}"
-            for event in result.filter_events(lambda event: event.is_step_failure)
-            if event.step_key
-        ]
-        made = sorted(
-            {".".join(event.asset_key.path) for event in result.get_asset_materialization_events() if event.asset_key}
-        )
-        return NightResult(result.success, result.run_id, night.as_of, seconds, made, failures)
+    with with_room(home), open_instance(home) as instance:
+        close_dead_runs(instance, resources["lake"])
+        # Of two runs of one shop the second waits: side by side they would do the same work twice.
+        with resources["lake"].lock(shop, "run"):
+            no_night_beside(instance, shop)
+            job = defs.resolve_job_def(NIGHTLY)
+            result = job.execute_in_process(
+                instance=instance,
+                partition_key=shop,
+                asset_selection=_selected(defs, select),
+                tags=tags,
+                raise_on_error=False,
+            )
+            record = instance.get_run_record_by_id(result.run_id)
+            seconds = (record.end_time or 0) - (record.start_time or 0) if record else 0.0
+            night = resources["nights"].of_run(instance, result.run_id)
+            failures = [
+                f"{event.step_key.replace('__', '.')}: {definitions.cause(event.step_failure_data.error)}"
+                for event in result.filter_events(lambda event: event.is_step_failure)
+                if event.step_key
+            ]
+            failures += damages(resources["lake"], shop) if failures else []
+            made = sorted(
+                {
+                    ".".join(event.asset_key.path)
+                    for event in result.get_asset_materialization_events()
+                    if event.asset_key
+                }
+            )
+            return NightResult(result.success, result.run_id, night.as_of, seconds, made, failures)
 
 
 def _selected(defs: dg.Definitions, select: str | None) -> list[dg.AssetKey] | None:

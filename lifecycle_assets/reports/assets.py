@@ -5,139 +5,105 @@ stands in the modules beside this one.
 """
 
 import time
+from collections.abc import Mapping
+from typing import Any
 
 import dagster as dg
 import polars as pl
 
-from lifecycle_assets.dispatch.decisions import Decisions
-from lifecycle_assets.dispatch.ledger import Ledger
-from lifecycle_assets.features.customer import CustomerFeatures
-from lifecycle_assets.features.loyalty import CustomerLoyalty
-from lifecycle_assets.features.orders import Orders
-from lifecycle_assets.features.rfm import CustomerRfm
-from lifecycle_assets.features.stage import LifecycleStage, stage_timeline
-from lifecycle_assets.inputs.contracts import InputReads, OrderLines, Quarantine
-from lifecycle_assets.models.backtest import Backtest
-from lifecycle_assets.models.clv_evaluation import ClvEvaluation
-from lifecycle_assets.models.clv_forecast import ClvForecast
-from lifecycle_assets.models.dendrogram import Dendrogram, DendrogramLeaves, tree_of
-from lifecycle_assets.models.dendrogram_figure import cut_of, dendrogram_svg
-from lifecycle_assets.models.segment_profiles import SegmentProfiles
-from lifecycle_assets.models.segmentation import SegmentationBenchmark
+from lifecycle_assets.dispatch.writer import Writer
 from lifecycle_assets.night import night_of
-from lifecycle_assets.reports.backtest import backtest_facts, backtest_report
-from lifecycle_assets.reports.lifecycle import Tables, lifecycle_facts, lifecycle_report
+from lifecycle_assets.reports import backtest as of_backtest
+from lifecycle_assets.reports import dictionary as of_dictionary
+from lifecycle_assets.reports import experiment as of_experiments
+from lifecycle_assets.reports import forecast as of_forecast
+from lifecycle_assets.reports import lifecycle as of_lifecycle
+from lifecycle_assets.reports import segmentation as of_segmentation
+from lifecycle_assets.reports.rephrasing import rephrased
+from lifecycle_assets.reports.report import Report, in_languages
+from lifecycle_assets.reports.tables import Tables
 from lifecycle_assets.wiring import SHOPS, picture, reads
 
-SHOWN = ("weekly", "stages", "rfm", "calibration", "personas", "sends", "held")
-READ = (
-    OrderLines,
-    InputReads,
-    Quarantine,
-    Orders,
-    CustomerFeatures,
-    CustomerLoyalty,
-    CustomerRfm,
-    LifecycleStage,
-    ClvForecast,
-    ClvEvaluation,
-    SegmentProfiles,
-    SegmentationBenchmark,
-    Dendrogram,
-    DendrogramLeaves,
-    Decisions,
-    Ledger,
-)
+SHOWN = 8  # charts on the asset's page
 
 
-@dg.asset(
-    key=["reports", "lifecycle"],
-    group_name="reports",
-    description="What changed, why, what goes out tonight and what it is expected to earn: one page for a marketing lead.",
-    kinds={"html"},
-    partitions_def=SHOPS,
-    required_resource_keys={"nights", "report_store"},
-    ins=reads(*READ),
-)
-def lifecycle(
-    context: dg.AssetExecutionContext,
-    order_lines: pl.LazyFrame,
-    input_reads: pl.LazyFrame,
-    quarantine: pl.LazyFrame,
-    orders: pl.LazyFrame,
-    customer_features: pl.LazyFrame,
-    customer_loyalty: pl.LazyFrame,
-    customer_rfm: pl.LazyFrame,
-    lifecycle_stage: pl.LazyFrame,
-    clv_forecast: pl.LazyFrame,
-    clv_evaluation: pl.LazyFrame,
-    segment_profiles: pl.LazyFrame,
-    segmentation_benchmark: pl.LazyFrame,
-    dendrogram: pl.LazyFrame,
-    dendrogram_leaves: pl.LazyFrame,
-    decisions: pl.LazyFrame,
-    ledger: pl.LazyFrame,
-) -> dg.MaterializeResult:
+def _report_asset(made: Any, description: str) -> dg.AssetsDefinition:
+    """The asset of a report module: NAME, READS, facts(tables, as_of, settings) and report(facts, ...)."""
+
+    @dg.asset(
+        key=["reports", made.NAME],
+        group_name="reports",
+        description=description,
+        kinds={"html", "pdf"},
+        partitions_def=SHOPS,
+        required_resource_keys={"nights", "report_store", "writers"},
+        ins=reads(*made.READS),
+    )
+    def write(context: dg.AssetExecutionContext, **frames: pl.LazyFrame) -> dg.MaterializeResult:
+        return _write(context, made, frames)
+
+    return write
+
+
+def _write(context: dg.AssetExecutionContext, made: Any, frames: Mapping[str, pl.LazyFrame]) -> dg.MaterializeResult:
+    """Write the report in each of the shop's languages; that in the shop's own is shown on the asset."""
     started = time.perf_counter()
     night = night_of(context)
-    settings = night.settings
-    tables = Tables(
-        order_lines=order_lines,
-        input_reads=input_reads,
-        quarantine=quarantine,
-        orders=orders,
-        customer_features=customer_features,
-        customer_loyalty=customer_loyalty,
-        customer_rfm=customer_rfm,
-        lifecycle_stage=lifecycle_stage,
-        timeline=stage_timeline(orders, night.as_of, settings.customer.stage).lazy(),
-        clv_forecast=clv_forecast,
-        clv_evaluation=clv_evaluation,
-        segment_profiles=segment_profiles,
-        segmentation_benchmark=segmentation_benchmark,
-        decisions=decisions,
-        ledger=ledger,
+    languages = night.settings.reports.languages
+    facts = made.facts(Tables(frames), night.as_of, night.settings)
+    reports = in_languages(
+        lambda language: made.report(facts, night.shop, night.as_of, night.settings, language), languages
     )
-    facts = lifecycle_facts(tables, night.as_of, settings)
-    tree = tree_of(dendrogram)
-    drawing = dendrogram_svg(cut_of(tree, dendrogram_leaves.collect())) if len(tree) else ""
-    report = lifecycle_report(facts, night.shop, night.as_of, settings, settings.routing.assume_consent, drawing)
-    path = context.resources.report_store.put(night.shop, night.as_of, "lifecycle", report.html, report.json)
-    charts = {
-        f"chart {figure.id}": picture(figure.picture.wide, str(figure.title))
-        for figure in report.figures
-        if figure.id in SHOWN
-    }
+    if writer := context.resources.writers.of(night.settings.reports.writer):
+        reports, worded = _reworded(reports, writer)
+        context.add_output_metadata({"sentences worded anew": worded})
+    pages = context.resources.report_store.put(*reports.values())
+    paths = dict(zip(languages, pages, strict=True))
+    own = night.settings.language if night.settings.language in languages else languages[0]
+    report = reports[own]
     return dg.MaterializeResult(
         metadata={
             "headline": dg.MetadataValue.md("\n\n".join([f"**{report.headline}**", *report.summary])),
-            "path": dg.MetadataValue.path(str(path)),
+            "path": dg.MetadataValue.path(str(paths[own])),
+            "files": dg.MetadataValue.md(
+                "\n".join(f"- `{file}`" for path in pages for file in sorted(path.parent.glob(f"{path.stem}.*")))
+            ),
             "as_of": str(night.as_of),
             "seconds": round(time.perf_counter() - started, 3),
-            **charts,
+            **{
+                f"chart {figure.id}": picture(figure.picture.wide, str(figure.title))
+                for figure in report.figures[:SHOWN]
+            },
         }
     )
 
 
-@dg.asset(
-    key=["reports", "backtest"],
-    group_name="reports",
-    description="How good each score was, month by month, beside a simple rule: one page for a marketing lead.",
-    kinds={"html"},
-    partitions_def=SHOPS,
-    required_resource_keys={"nights", "report_store"},
-    ins=reads(Backtest),
+def _reworded(reports: Mapping[str, Report], writer: Writer) -> tuple[dict[str, Report], int]:
+    done = {language: rephrased(report, writer) for language, report in reports.items()}
+    return {language: report for language, (report, _) in done.items()}, sum(used for _, used in done.values())
+
+
+lifecycle = _report_asset(
+    of_lifecycle,
+    "What changed, why, what goes out tonight and what it is expected to earn: one page for a marketing lead.",
 )
-def backtest_page(context: dg.AssetExecutionContext, backtest: pl.LazyFrame) -> dg.MaterializeResult:
-    night = night_of(context)
-    facts = backtest_facts(backtest.collect(), night.as_of)
-    report = backtest_report(facts, night.shop, night.as_of, night.settings)
-    path = context.resources.report_store.put(night.shop, night.as_of, "backtest", report.html, report.json)
-    return dg.MaterializeResult(
-        metadata={
-            "headline": dg.MetadataValue.md("\n\n".join([f"**{report.headline}**", *report.summary])),
-            "path": dg.MetadataValue.path(str(path)),
-            "as_of": str(night.as_of),
-            **{f"chart {figure.id}": picture(figure.picture.wide, str(figure.title)) for figure in report.figures},
-        }
-    )
+segmentation = _report_asset(
+    of_segmentation,
+    "Who the groups of customers are, what each brings, who of them is slipping, and what to do about it.",
+)
+forecast = _report_asset(
+    of_forecast,
+    "What the coming months are expected to bring, how sure that is, what to do about it and what to watch.",
+)
+experiments = _report_asset(
+    of_experiments,
+    "What each experiment has shown, what of it may be believed, and when to look again: one page for marketing and finance.",
+)
+backtest_page = _report_asset(
+    of_backtest,
+    "How good each score was, month by month, beside a simple rule: one page for a marketing lead.",
+)
+data_dictionary = _report_asset(
+    of_dictionary,
+    "What every table and every column means, with units, keys and a first query: a reference for those who read the tables.",
+)

@@ -15,15 +15,18 @@ import numpy as np
 import polars as pl
 
 from lifecycle_assets.confidence import CONFIDENCE
-from lifecycle_assets.models.backtest import METRICS, SCORES
+from lifecycle_assets.models.backtest import METRICS, SCORES, Backtest
 from lifecycle_assets.models.backtest_months import MONTHS
 from lifecycle_assets.reports import charts, render
+from lifecycle_assets.reports import report as reports
 from lifecycle_assets.reports.facts import Fact, Facts, Row
-from lifecycle_assets.reports.lifecycle import Report
-from lifecycle_assets.reports.narrative import Sentence, Writer
+from lifecycle_assets.reports.narrative import Sentence
+from lifecycle_assets.reports.tables import Tables
 from lifecycle_assets.reports.telling import Teller
 from lifecycle_assets.settings import Shop
 
+NAME = "backtest"
+READS = (Backtest,)
 UNITS = {
     "auc": "share",
     "interval_coverage": "share",
@@ -40,9 +43,11 @@ WHOLE = ("all", "shop")
 BETTER, WORSE, ALIKE = "rising", "falling", "flat"
 
 
-def backtest_facts(rows: pl.DataFrame, as_of: dt.date) -> Facts:
-    """The numbers of the page; `rows` are models.backtest."""
-    rows = rows.with_columns(
+def facts(tables: Tables, as_of: dt.date, settings: Shop) -> Facts:  # noqa: ARG001
+    """The numbers of the page; tables `told` (the scores that something is known of), `unjudged` (the others) and, of each
+    score by its id, its months."""
+    known = tables[Backtest].filter(pl.col("as_of") <= as_of).collect()
+    rows = known.with_columns(
         pl.when(pl.col("metric").is_in(PERCENT)).then(pl.col(name) / 100).otherwise(name).alias(name)
         for name in ("value", "lo", "hi", "simple")
     )
@@ -53,64 +58,45 @@ def backtest_facts(rows: pl.DataFrame, as_of: dt.date) -> Facts:
     won = [row for row in told if row["verdict"] == BETTER]
     facts = [
         Fact("as_of", as_of, "date"),
-        Fact("customers", settled["n"].sum(), "rows"),
-        Fact("scores", len(told), "scores"),
-        Fact("scores.won", len(won), "scores"),
-        Fact("unsettled", rows.filter(is_waiting).height, "outcomes"),
-        Fact("mute", rows.filter(~is_waiting).height, "outcomes"),
-        Fact("confidence", CONFIDENCE, "share"),
+        Fact("backtest.scores", len(told), "scores"),
+        Fact("backtest.won", len(won), "scores"),
+        Fact("backtest.unsettled", rows.filter(is_waiting).height, "outcomes"),
+        Fact("backtest.mute", rows.filter(~is_waiting).height, "outcomes"),
+        Fact("backtest.confidence", CONFIDENCE, "share"),
     ]
     if told:
-        facts += [Fact("first", min(settled["origin"]), "date"), Fact("last", max(settled["origin"]), "date")]
+        facts += [
+            Fact("backtest.first", min(settled["origin"]), "date"),
+            Fact("backtest.last", max(settled["origin"]), "date"),
+        ]
     facts += [
         Fact(f"{row['id']}.{name}", value, unit) for row in told for name, (value, unit) in row["numbers"].items()
     ]
     names = ("id", "model", "target", "metric", "verdict")
-    tables = {
+    lists = {
         "told": [{name: row[name] for name in names} for row in told],
         "unjudged": [{"model": model} for model in SCORES if model not in judged],
     }
-    return Facts(facts, tables | {row["id"]: row["months"] for row in told})
+    return Facts(facts, lists | {row["id"]: row["months"] for row in told})
 
 
-def backtest_report(facts: Facts, shop: str, as_of: dt.date, settings: Shop) -> Report:
-    """The page on the facts, in the shop's language."""
-    tell = Teller(Writer(settings.language, settings.country, settings.currency, facts), settings)
+def report(facts: Facts, shop: str, as_of: dt.date, settings: Shop, language: str) -> reports.Report:
+    """The page on the facts, in a language."""
+    tell = reports.teller(facts, settings, language)
     rows = facts.tables["told"]
     unjudged = [tell.word(f"backtest.score.{row['model']}") for row in facts.tables["unjudged"]]
     headline = f"backtest.headline.{_verdict(rows, is_whole=not unjudged)}"
-    page = render.Page(
-        language=settings.language,
-        shop=settings.name,
-        kind=tell.word("backtest.title"),
-        title=tell.say("backtest.document", words={"shop": settings.name}, date="as_of"),
-        dated=tell.say("report.as_of", date="as_of"),
-        headline=tell.say(headline, words={"names": tell.writer.join(unjudged)}, won="scores.won", scores="scores"),
+    page = reports.page(
+        tell,
+        "backtest",
+        headline=tell.say(
+            headline, words={"names": tell.writer.join(unjudged)}, won="backtest.won", scores="backtest.scores"
+        ),
         answers=_answers(tell, rows, unjudged),
-        notices=[],
         tiles=[_tile(tell, row) for row in rows],
         sections=list(_sections(tell, rows)),
-        words={
-            **{word: tell.word(f"report.{word}") for word in ("skip", "contents", "data_table", "made_from")},
-            "tiles": tell.word("tile.heading"),
-            "notice": tell.word("notice.label"),
-        },
     )
-    summary = [sentence.text for _, sentences in page.answers for sentence in sentences]
-    document = {
-        "report": "backtest",
-        "shop": shop,
-        "shop_name": settings.name,
-        "as_of": as_of.isoformat(),
-        "language": settings.language,
-        "currency": settings.currency,
-        "title": page.kind,
-        "headline": page.headline.text,
-        "text": summary,
-        **facts.to_json(),
-    }
-    figures = [figure for section in page.sections for figure in section.figures]
-    return Report(render.html(page), document, page.headline.text, summary, figures)
+    return reports.Report(NAME, shop, as_of, settings.currency, page, facts)
 
 
 def _told(settled: pl.DataFrame) -> Iterator[Row]:
@@ -128,10 +114,11 @@ def _told(settled: pl.DataFrame) -> Iterator[Row]:
                 "months": (main.height, "months"),
                 "won": (int((lead > 0).sum()), "months"),
                 "calibration": (rows.filter(pl.col("metric") == "calibration")["value"].mean(), "ratio"),
+                "horizon": (_months(target), "months"),
                 "error": (rows.filter(pl.col("metric") == "total_error_pct")["value"].mean(), "share"),
             }
             yield {
-                "id": f"{model}.{target}",
+                "id": f"backtest.{model}.{target}",
                 "model": model,
                 "target": target,
                 "metric": metric,
@@ -139,6 +126,12 @@ def _told(settled: pl.DataFrame) -> Iterator[Row]:
                 "numbers": {name: number for name, number in numbers.items() if number[0] is not None},
                 "months": rows.select("origin", "metric", "value", "lo", "hi", "simple", "n").to_dicts(),
             }
+
+
+def _months(target: str) -> int | None:
+    """How far a value is foretold: `6 months`."""
+    number, _, unit = target.partition(" ")
+    return int(number) if unit == "months" else None
 
 
 def _lead(lead: np.ndarray, main: pl.DataFrame) -> str:
@@ -176,10 +169,10 @@ def _verdict(rows: Iterable[Row], *, is_whole: bool) -> str:
 
 
 def _answers(tell: Teller, rows: list[Row], unjudged: list[str]) -> list[tuple[str, list[Sentence]]]:
-    waiting = int(tell.value("unsettled"))
-    left_out = [tell.say("backtest.unsettled", count="unsettled") if waiting else tell.say("backtest.settled")]
-    if tell.value("mute"):
-        left_out.append(tell.say("backtest.mute", count="mute"))
+    waiting = int(tell.value("backtest.unsettled"))
+    left_out = [tell.say("backtest.unsettled", count="backtest.unsettled") if waiting else tell.say("backtest.settled")]
+    if tell.value("backtest.mute"):
+        left_out.append(tell.say("backtest.mute", count="backtest.mute"))
     if unjudged:
         left_out.append(tell.say("backtest.unjudged", words={"names": tell.writer.join(unjudged)}))
     how = (tell.word("backtest.question.how"), [tell.say("backtest.how"), *left_out])
@@ -190,7 +183,9 @@ def _answers(tell: Teller, rows: list[Row], unjudged: list[str]) -> list[tuple[s
     )
     relied = tell.say("backtest.good.none")
     if good:
-        relied = tell.say("backtest.good.some", words={"names": tell.writer.join(good)}, first="first", last="last")
+        relied = tell.say(
+            "backtest.good.some", words={"names": tell.writer.join(good)}, first="backtest.first", last="backtest.last"
+        )
     doubted = tell.say("backtest.poor.none")
     if poor:
         doubted = tell.say("backtest.poor.some", words={"names": tell.writer.join(poor)})
@@ -198,7 +193,7 @@ def _answers(tell: Teller, rows: list[Row], unjudged: list[str]) -> list[tuple[s
 
 
 def _tile(tell: Teller, row: Row) -> render.Tile:
-    label = Sentence(_name(tell, row))
+    label = _name(tell, row)
     words = {"metric": tell.word(f"backtest.metric.{row['metric']}")}
     note = tell.say("backtest.tile", words=words, simple=f"{row['id']}.simple")
     return render.Tile(label, tell.number(f"{row['id']}.value"), note, row["verdict"])
@@ -206,16 +201,15 @@ def _tile(tell: Teller, row: Row) -> render.Tile:
 
 def _sections(tell: Teller, rows: list[Row]) -> Iterator[render.Section]:
     for model in SCORES:
-        own = [row for row in rows if row["model"] == model]
-        if own:
-            sentences = [sentence for row in own for sentence in _sentences(tell, row)]
-            figures = [_figure(tell, row) for row in own]
-            yield render.Section(model, tell.word(f"backtest.score.{model}"), sentences, figures=figures)
+        for row in (row for row in rows if row["model"] == model):
+            yield render.Section(
+                _ident(row), str(_name(tell, row)), _sentences(tell, row), figures=[_figure(tell, row)]
+            )
 
 
 def _sentences(tell: Teller, row: Row) -> list[Sentence]:
     name = row["id"]
-    said = [_finding(tell, row), tell.say("backtest.months", won=f"{name}.won", months=f"{name}.months")]
+    said = [_finding(tell, row)]
     if f"{name}.calibration" in tell.facts:
         said.append(tell.say("backtest.expected", calibration=f"{name}.calibration"))
     if f"{name}.error" in tell.facts:
@@ -235,21 +229,25 @@ def _figure(tell: Teller, row: Row) -> render.Figure:
     word = tell.word(f"backtest.metric.{metric}")
     series = (tell.word("backtest.of_score"), tell.word("backtest.simple"))
     data = [
-        {"x": month["origin"].isoformat()[:7], "series": label, "value": month[column], **_range(month, column)}
+        {"x": tell.show(month["origin"], "month"), "series": label, "value": month[column], **_range(month, column)}
         for month in months
         if month["metric"] == metric
         for label, column in zip(series, ("value", "simple"), strict=True)
     ]
-    ident = row["id"].replace(".", "-").replace(" ", "-")
+    ident = _ident(row)
     axes = charts.Axes(tell.word("backtest.month"), word, tell.locale)
     return render.Figure(
         ident,
-        Sentence(_name(tell, row)),
-        tell.say("backtest.subtitle", words={"metric": word}, confidence="confidence"),
+        tell.say("backtest.months", won=f"{row['id']}.won", count=f"{row['id']}.months"),
+        tell.say("backtest.subtitle", words={"metric": word}, confidence="backtest.confidence"),
         _finding(tell, row),
         charts.against(data, series, axes, ident, "%" if UNITS.get(metric) == "share" else "~s"),
         [_table(tell, row, months)],
     )
+
+
+def _ident(row: Row) -> str:
+    return row["id"].replace(".", "-").replace(" ", "-")
 
 
 def _range(month: Row, column: str) -> Row:
@@ -267,7 +265,7 @@ def _table(tell: Teller, row: Row, months: list[Row]) -> render.Table:
         shown = [_cell(tell, metric, of_day.get(metric)) for metric in metrics]
         cells.append([tell.show(origin, "date"), *shown, tell.show(max(m["n"] for m in of_day.values()), "rows")])
     columns = [tell.word("backtest.month"), *heads, tell.word("backtest.rows")]
-    return render.Table(_name(tell, row), columns, cells)
+    return render.Table(str(_name(tell, row)), columns, cells)
 
 
 def _cell(tell: Teller, metric: str, month: Row | None) -> str:
@@ -278,8 +276,12 @@ def _cell(tell: Teller, metric: str, month: Row | None) -> str:
     return tell.show(month["value"], unit) + simple
 
 
-def _name(tell: Teller, row: Row) -> str:
+def _name(tell: Teller, row: Row) -> Sentence:
+    """The score, and which of the things that it foretells is meant."""
     score = tell.word(f"backtest.score.{row['model']}")
     if row["target"] in WHOLE:
-        return score
-    return str(tell.say("backtest.named", words={"score": score, "target": row["target"]}))
+        return Sentence(score)
+    if f"{row['id']}.horizon" in tell.facts:
+        return tell.say("backtest.named_months", words={"score": score}, count=f"{row['id']}.horizon")
+    target = tell.word(f"backtest.target.{row['target']}", row["target"])
+    return tell.say("backtest.named", words={"score": score, "target": target})

@@ -12,8 +12,15 @@ import math
 import polars as pl
 
 from lifecycle_assets.confidence import Z
+from lifecycle_assets.features.customer import CustomerFeatures
+from lifecycle_assets.features.loyalty import CustomerLoyalty
+from lifecycle_assets.features.orders import Orders
+from lifecycle_assets.features.rfm import CustomerRfm
+from lifecycle_assets.features.stage import LifecycleStage, stage_timeline
 from lifecycle_assets.reports.facts import Comparison, Fact, Facts, Row, part
 from lifecycle_assets.reports.sales import SHORT
+from lifecycle_assets.reports.tables import Tables
+from lifecycle_assets.settings import Shop
 
 STAGES = ("new", "active", "won_back", "at_risk", "lapsed")
 HEALTHY = ("new", "active", "won_back")
@@ -23,32 +30,29 @@ TIERS = ("Champion", "Loyal", "Potential", "Promising", "At-Risk")
 SEGMENTS = ("Platinum", "Gold", "Silver", "Bronze", "At-Risk")
 
 
+READS = (Orders, LifecycleStage, CustomerRfm, CustomerLoyalty, CustomerFeatures)
+
+
+def facts(tables: Tables, as_of: dt.date, settings: Shop) -> Facts:
+    timeline = stage_timeline(tables[Orders], as_of, settings.customer.stage).lazy()
+    return (
+        stages(tables[LifecycleStage], timeline, as_of)
+        | rfm(tables[CustomerRfm], settings.customer.rfm.bins)
+        | loyalty(tables[CustomerLoyalty], tables[CustomerFeatures])
+    )
+
+
 def stages(stage: pl.LazyFrame, timeline: pl.LazyFrame, as_of: dt.date) -> Facts:
     """How many customers are in each stage now and 30 days ago, and who moved.
 
     stage: features.lifecycle_stage; timeline: customer_id, stage, since, until (both inclusive) per spell. Facts
-    `customers`, `stage.<stage>` with comparison `before`, `stage.<stage>.share`, `moves.slipped|lapsed|returned|joined`;
-    table `stage_flow` (then, now, customers).
+    `customers`, `stage.<stage>` with comparison `before`, `stage.<stage>.share`, `moves.slipped|lapsed|returned|joined`,
+    `night.slipped|returned|joined` (since the night before); table `stage_flow` (then, now, customers).
     """
-    then = as_of - dt.timedelta(days=SHORT)
-    before = timeline.filter(pl.col("since") <= then, pl.col("until") >= then).select(
-        "customer_id", pl.col("stage").alias("then")
-    )
-    flow: list[Row] = (
-        stage.select("customer_id", pl.col("stage").alias("now"))
-        .join(before, on="customer_id", how="left")
-        .with_columns(pl.col("then").fill_null(NOT_YET))
-        .group_by("then", "now")
-        .agg(pl.len().cast(pl.Int64).alias("customers"))
-        .sort(
-            pl.col("then").replace_strict(_order((NOT_YET, *STAGES)), return_dtype=pl.Int8),
-            pl.col("now").replace_strict(_order(STAGES), return_dtype=pl.Int8),
-        )
-        .collect(engine="streaming")
-        .to_dicts()
-    )
+    flow = _flow(stage, timeline, as_of - dt.timedelta(days=SHORT))
+    night = _flow(stage, timeline, as_of - dt.timedelta(days=1))
 
-    def moved(start: tuple[str, ...], end: tuple[str, ...]) -> int:
+    def moved(start: tuple[str, ...], end: tuple[str, ...], flow: list[Row] = flow) -> int:
         return sum(row["customers"] for row in flow if row["then"] in start and row["now"] in end)
 
     everyone = moved((NOT_YET, *STAGES), STAGES)
@@ -73,6 +77,9 @@ def stages(stage: pl.LazyFrame, timeline: pl.LazyFrame, as_of: dt.date) -> Facts
         Fact("moves.lapsed", moved((*HEALTHY, "at_risk"), ("lapsed",)), "customers", earlier),
         Fact("moves.returned", returned, "customers", earlier),
         Fact("moves.joined", moved((NOT_YET,), STAGES), "customers", everyone),
+        Fact("night.joined", moved((NOT_YET,), STAGES, night), "customers", everyone),
+        Fact("night.slipped", moved(HEALTHY, away, night), "customers", everyone),
+        Fact("night.returned", moved(away, HEALTHY, night), "customers", everyone),
         Fact("moves.net", returned - slipped, "customers", earlier, {"before": _moved(0, returned, slipped)}),
     ]
     return Facts(facts, {"stage_flow": flow})
@@ -122,6 +129,25 @@ def loyalty(customer_loyalty: pl.LazyFrame, customer_features: pl.LazyFrame) -> 
         *_facts_of("segment", segments),
     ]
     return Facts(facts, {"segments": segments})
+
+
+def _flow(stage: pl.LazyFrame, timeline: pl.LazyFrame, day: dt.date) -> list[Row]:
+    """Customers by their stage on `day` (then) and now, in the stages' order."""
+    before = timeline.filter(pl.col("since") <= day, pl.col("until") >= day)
+    flow: list[Row] = (
+        stage.select("customer_id", pl.col("stage").alias("now"))
+        .join(before.select("customer_id", pl.col("stage").alias("then")), on="customer_id", how="left")
+        .with_columns(pl.col("then").fill_null(NOT_YET))
+        .group_by("then", "now")
+        .agg(pl.len().cast(pl.Int64).alias("customers"))
+        .sort(
+            pl.col("then").replace_strict(_order((NOT_YET, *STAGES)), return_dtype=pl.Int8),
+            pl.col("now").replace_strict(_order(STAGES), return_dtype=pl.Int8),
+        )
+        .collect(engine="streaming")
+        .to_dicts()
+    )
+    return flow
 
 
 def _groups(frame: pl.LazyFrame, by: list[str], money: str) -> list[Row]:

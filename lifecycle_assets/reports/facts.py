@@ -14,6 +14,7 @@ from typing import Any, Literal
 Value = int | float | Decimal | str | dt.date | dt.time | None
 Verdict = Literal["rising", "falling", "flat", "few", "none"]
 Row = dict[str, Any]
+BOUNDS = ("lo", "hi")
 
 
 @dataclass(frozen=True)
@@ -30,21 +31,28 @@ class Comparison:
 
 @dataclass(frozen=True)
 class Fact:
-    """One number. `unit` is `currency`, `share`, `date`, `time`, `ratio` or what is counted; `n` the rows behind it."""
+    """One number. `unit` is `currency`, `share`, `date`, `month`, `time`, `ratio` or what is counted; `n` the rows behind it;
+    `lo` and `hi` bound it where it is an estimate (95 % unless the fact's own module says otherwise), in its own unit."""
 
     id: str
     value: Value
     unit: str
     n: int | None = None
     comparisons: Mapping[str, Comparison] = field(default_factory=dict)
+    lo: Value = None
+    hi: Value = None
 
 
 class Facts:
-    """Numbers by id, and the small tables that charts draw. A path is an id, or `id/comparison/part`, e.g.
-    `sales.30d.revenue/before/change`."""
+    """Numbers by id, and the small tables that charts draw. A path is an id, `id/lo` or `id/hi` for its bounds, or
+    `id/comparison/part`, e.g. `sales.30d.revenue/before/change`. Raises ValueError for an id that comes twice."""
 
     def __init__(self, facts: Iterable[Fact], tables: Mapping[str, list[Row]] | None = None) -> None:
-        self.facts = {fact.id: fact for fact in facts}
+        self.facts: dict[str, Fact] = {}
+        for fact in facts:
+            if fact.id in self.facts:
+                raise ValueError(f"fact {fact.id} comes twice")
+            self.facts[fact.id] = fact
         self.tables = dict(tables or {})
 
     def __or__(self, other: "Facts") -> "Facts":
@@ -52,17 +60,22 @@ class Facts:
 
     def __contains__(self, path: str) -> bool:
         fact, comparison, _ = self._parts(path)
-        return fact in self.facts and (not comparison or comparison in self.facts[fact].comparisons)
+        if fact not in self.facts or not comparison:
+            return fact in self.facts
+        known = self.facts[fact]
+        return getattr(known, comparison) is not None if comparison in BOUNDS else comparison in known.comparisons
 
     def value(self, path: str) -> Value:
         """The number at a path; raises KeyError when there is none."""
         name, comparison, piece = self._parts(path)
         fact = self.facts[name]
+        if comparison in BOUNDS:
+            return getattr(fact, comparison)
         return getattr(fact.comparisons[comparison], piece or "value") if comparison else fact.value
 
     def unit(self, path: str) -> str:
         name, _, piece = self._parts(path)
-        return "share" if piece in {"change", "lo", "hi"} else self.facts[name].unit
+        return "share" if piece in {"change", *BOUNDS} else self.facts[name].unit
 
     def verdict(self, fact: str, comparison: str = "before") -> Verdict:
         compared = self.facts[fact].comparisons.get(comparison)
@@ -85,6 +98,8 @@ class Facts:
                     "value": plain(fact.value),
                     "unit": fact.unit,
                     "n": fact.n,
+                    "lo": plain(fact.lo),
+                    "hi": plain(fact.hi),
                     "comparisons": {
                         name: {part: plain(value) for part, value in vars(comparison).items()}
                         for name, comparison in fact.comparisons.items()

@@ -1,11 +1,10 @@
 """The first screen: what changed, why, what goes out tonight, what it is expected to earn."""
 
-from collections.abc import Sequence
 from typing import Any
 
 from lifecycle_assets.reports import render
 from lifecycle_assets.reports.facts import Row
-from lifecycle_assets.reports.narrative import Sentence
+from lifecycle_assets.reports.narrative import Sentence, together
 from lifecycle_assets.reports.sales import DRIVERS
 from lifecycle_assets.reports.telling import Teller
 
@@ -29,11 +28,11 @@ def answers(tell: Teller) -> list[tuple[str, list[Sentence]]]:
     ]
 
 
-def notices(tell: Teller, assumed_consent: Sequence[str]) -> list[Sentence]:
+def notices(tell: Teller) -> list[Sentence]:
     """What a reader must know before believing or acting: consent that is only assumed, data that is old."""
     said = []
-    if assumed_consent:
-        channels = tell.writer.join([tell.channel_name(channel) for channel in assumed_consent])
+    if assumed := tell.settings.routing.assume_consent:
+        channels = tell.writer.join([tell.channel_name(channel) for channel in assumed])
         said.append(tell.say("notice.assumed", words={"channels": channels}))
     if tell.facts.value("data.age"):
         said.append(tell.say("notice.stale", count="data.age", last="data.last"))
@@ -56,6 +55,8 @@ def tiles(tell: Teller) -> list[render.Tile]:
         ("orders", "sales.30d.orders", "period.short"),
         ("ticket", "sales.30d.ticket", "period.short"),
     ):
+        if tell.facts.value(fact) is None:
+            continue
         verdict = tell.facts.verdict(fact)
         found.append(
             render.Tile(tell.say(f"tile.{name}", days=days), tell.number(fact), tell.compared("tile", fact), verdict)
@@ -67,14 +68,17 @@ def tiles(tell: Teller) -> list[render.Tile]:
 
 
 def going_out(tell: Teller) -> list[Sentence]:
-    """What goes out tonight, programme by programme, and who is kept back to measure it."""
+    """What goes out tonight, the largest programmes first, and who is kept back to measure it."""
     if not tell.facts.value("tonight.decided"):
         return [tell.say("tonight.undecided")]
     if not tell.facts.value("tonight.sends"):
         return [tell.say("tonight.nothing", decided="tonight.decided"), *unsent(tell)]
+    programmes = [_programme(tell, row) for row in tell.facts.tables["largest"]]
+    if tell.facts.value("tonight.rest"):
+        programmes.append(tell.say("tonight.rest", count="tonight.rest"))
     return [
         tell.say("tonight.sends", count="tonight.sends", decided="tonight.decided"),
-        *(_programme(tell, row) for row in tell.facts.tables["sends"]),
+        together(programmes),
         *unsent(tell),
         holdout(tell),
     ]
@@ -113,10 +117,24 @@ def _changed(tell: Teller) -> list[Sentence]:
     paths = {"days": "period.short", "first": "data.first", "buyers": "sales.30d.buyers"}
     if "sales.30d.buyers/before" in tell.facts:
         paths["buyers_before"] = "sales.30d.buyers/before/value"
-    now = tell.compared("changed", revenue, **paths)
-    if tell.facts.verdict(revenue) == "none":
-        return [now]
-    return [now, tell.compared("year", revenue, "year", first="data.first")]
+    said = [tell.compared("changed", revenue, **paths)]
+    if tell.facts.verdict(revenue) != "none":
+        said.append(tell.compared("year", revenue, "year", first="data.first"))
+    # Data that ends before the day of the report says nothing about that day.
+    return said if tell.facts.value("data.age") else [*said, together(_last_night(tell))]
+
+
+def _last_night(tell: Teller) -> list[Sentence]:
+    """What happened since the night before: orders, customers who moved, and what the messages met."""
+    verdict = tell.facts.verdict("day.orders", "usual")
+    usual: dict[str, Any] = {"lo": "day.usual/lo", "hi": "day.usual/hi"} if "day.usual/lo" in tell.facts else {}
+    said = [tell.say(f"night.orders.{verdict}", count="day.orders", **usual)]
+    moves: dict[str, Any] = {name: f"night.{name}" for name in ("joined", "slipped", "returned")}
+    moved = any(tell.facts.value(path) for path in moves.values())
+    said.append(tell.say("night.moves", **moves) if moved else tell.say("night.still"))
+    if tell.facts.value("day.sent"):
+        said.append(tell.say("night.sent", count="day.sent", orders="day.sent.orders"))
+    return said
 
 
 def _why(tell: Teller) -> list[Sentence]:
@@ -126,9 +144,11 @@ def _why(tell: Teller) -> list[Sentence]:
         return [tell.say(f"why.{verdict if verdict in {'empty', 'none'} else 'few'}", few="method.few")]
     if verdict == "flat":
         return [tell.say("why.flat", buyers="why.buyers", frequency="why.frequency", ticket="why.ticket")]
-    # The driver that moved revenue most in the direction it went.
+    # The driver that moved revenue most in the direction it went; no cause, if its own change may be chance.
     main = max(DRIVERS, key=lambda driver: parts[driver] if verdict == "rising" else -parts[driver])
-    others = [driver for driver in DRIVERS if driver != main]
+    if tell.facts.verdict(f"sales.30d.{main}") != verdict:
+        return [tell.say("why.unclear", buyers="why.buyers", frequency="why.frequency", ticket="why.ticket")]
+    others: dict[str, Any] = {driver: f"why.{driver}" for driver in DRIVERS if driver != main}
     return [
         tell.say(
             f"why.{main}.{verdict}",
@@ -137,11 +157,9 @@ def _why(tell: Teller) -> list[Sentence]:
             part=f"why.{main}",
         ),
         tell.say(
-            "why.whole",
-            words={f"other_{name}": tell.word(f"driver.{driver}") for name, driver in zip("ab", others, strict=True)},
-            part_a=f"why.{others[0]}",
-            part_b=f"why.{others[1]}",
+            f"why.{main}.rest",
             difference="sales.30d.revenue/before/difference",
+            **others,
         ),
     ]
 

@@ -1,6 +1,6 @@
 """Says facts in whole sentences, in a reader's language.
 
-Every sentence is a message of the catalogue `locales/<language>.yaml`; every number in it is looked up among the facts by
+Every sentence is a message of the catalogue `locales/<language>/*.yaml`; every number in it is looked up among the facts by
 its path and formatted by Babel for the reader's language and the shop's country, so a text can neither hold a number that
 is not in the facts nor be glued together from fragments that another grammar would order differently. Messages hold no
 digits. A message with plural forms (`one`, `other` ... as the language needs) picks its form by its `count` number.
@@ -9,6 +9,7 @@ In a message `{value}` is a number as its unit wants it, `{value:abs}` without i
 """
 
 import datetime as dt
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
@@ -20,11 +21,15 @@ import yaml
 from babel import Locale, dates, lists, numbers
 from babel.languages import get_official_languages
 
-from lifecycle_assets.errors import SettingsError
 from lifecycle_assets.reports.facts import Facts, Value
 
 LOCALES = resources.files("lifecycle_assets.reports") / "locales"
 MILLION = 1_000_000
+HUNDRED = 99.95  # from here on a tenth tells nothing
+# Where a thousand is written without a mark and ten thousand with one (CLDR: minimumGroupingDigits, which Babel leaves out).
+FOUR_DIGITS_BARE = {"es", "es_ES", "pt_PT"}
+# The plural forms that languages have (CLDR): a mapping of these is one message, any other a family of messages.
+PLURALS = {"zero", "one", "two", "few", "many", "other"}
 Message = str | Mapping[str, str]
 
 
@@ -37,6 +42,25 @@ class Sentence:
 
     def __str__(self) -> str:
         return self.text
+
+
+def together(sentences: Sequence[Sentence]) -> Sentence:
+    """Whole sentences one after the other, as one paragraph."""
+    said = tuple(pair for sentence in sentences for pair in sentence.numbers)
+    return Sentence(" ".join(sentence.text for sentence in sentences), said)
+
+
+class Shown(str):
+    """A value as it is shown, which still knows what it is: spreadsheets take the value itself."""
+
+    value: Value
+    unit: str
+    __slots__ = ("unit", "value")
+
+    def __new__(cls, text: str, value: Value, unit: str) -> "Shown":
+        shown = super().__new__(cls, text)
+        shown.value, shown.unit = value, unit
+        return shown
 
 
 class Catalogue:
@@ -52,7 +76,7 @@ class Catalogue:
     def pick(self, key: str, plural_form: str | None = None) -> str:
         """The text under a key; raises KeyError naming the key and the language when it is missing."""
         if key not in self.messages:
-            raise KeyError(f"locales/{self.language}.yaml has no message {key}")
+            raise KeyError(f"locales/{self.language} has no message {key}")
         message = self.messages[key]
         if isinstance(message, str):
             return message
@@ -61,19 +85,15 @@ class Catalogue:
 
 @cache
 def catalogue(language: str) -> Catalogue:
-    """The catalogue of a language; raises SettingsError naming the languages there are."""
-    if language not in languages():
-        raise SettingsError(
-            f"language '{language}': reports are written in {', '.join(languages())}; set `language` to one"
-        )
-    text = (LOCALES / f"{language}.yaml").read_text("utf-8")
-    return Catalogue(language, dict(_flat(yaml.safe_load(text))))
-
-
-def languages() -> list[str]:
-    """The languages that have a catalogue."""
-    names = [file.name for file in LOCALES.iterdir()]
-    return sorted(name.removesuffix(".yaml") for name in names if name.endswith(".yaml"))
+    """The catalogue of a language, out of all its files; raises KeyError naming a message that two of them hold."""
+    messages: dict[str, Message] = {}
+    files = [file for file in (LOCALES / language).iterdir() if file.name.endswith(".yaml")]
+    for file in sorted(files, key=lambda file: file.name):
+        for key, message in _flat(yaml.safe_load(file.read_text("utf-8"))):
+            if key in messages:
+                raise KeyError(f"locales/{language}/{file.name}: message {key} stands in another file already")
+            messages[key] = message
+    return Catalogue(language, messages)
 
 
 class Writer:
@@ -105,24 +125,28 @@ class Writer:
             return fallback
         return self.catalogue.pick(key)
 
-    def number(self, path: str, style: str = "") -> str:
+    def number(self, path: str, style: str = "") -> "Shown":
         """One number of the facts, formatted."""
         return self.format(self.facts.value(path), self.facts.unit(path), style)
 
-    def format(self, value: Value, unit: str, style: str = "") -> str:
+    def format(self, value: Value, unit: str, style: str = "") -> "Shown":
         """A value as its unit wants it; a dash for null."""
         if value is None:
-            return "–"
-        if isinstance(value, dt.date):
-            return dates.format_date(value, "medium" if style == "short" else "long", locale=self.locale)
-        if isinstance(value, dt.time):
-            return dates.format_time(value, "short", locale=self.locale)
-        if isinstance(value, str):
-            return value
-        if style == "compact" and unit == "currency" and value >= MILLION:
-            return numbers.format_compact_currency(value, self.currency, locale=self.locale, fraction_digits=2)
-        text = self._amount(abs(value), unit)
-        return text if style == "abs" else self._sign(value, text, unit, style) + text
+            return Shown("–", None, unit)
+        if isinstance(value, dt.date) and unit == "month":
+            shown = dates.format_skeleton("yMMM" if style == "short" else "yMMMM", value, locale=self.locale)
+        elif isinstance(value, dt.date):
+            shown = dates.format_date(value, "medium" if style == "short" else "long", locale=self.locale)
+        elif isinstance(value, dt.time):
+            shown = dates.format_time(value, "short", locale=self.locale)
+        elif isinstance(value, str):
+            shown = value
+        elif style == "compact" and unit == "currency" and value >= MILLION:
+            shown = self._millions(value)
+        else:
+            text = self._amount(abs(value), unit)
+            shown = text if style == "abs" else self._sign(value, text, unit, style) + text
+        return Shown(shown, value, unit)
 
     def join(self, words: Sequence[str | Sentence]) -> Sentence:
         """`a, b and c`, as the language writes it."""
@@ -134,6 +158,13 @@ class Writer:
         said = [pair for word in words if isinstance(word, Sentence) for pair in word.numbers]
         return Sentence("; ".join(str(word) for word in words), tuple(said))
 
+    def _millions(self, value: int | float | Decimal) -> str:
+        """1.23 M on the side of the currency where the country puts its amounts: the short patterns get Mexico wrong."""
+        amount = numbers.format_compact_decimal(value, locale=self.locale, fraction_digits=2)
+        pattern = self.locale.currency_formats["standard"].pattern
+        symbol = numbers.get_currency_symbol(self.currency, locale=self.locale)
+        return re.sub(r"[#,.0]+", lambda _: amount, pattern, count=1).replace("¤", symbol)
+
     def _sign(self, value: int | float | Decimal, text: str, unit: str, style: str) -> str:
         if not any(digit in text for digit in "123456789"):
             return ""
@@ -143,22 +174,26 @@ class Writer:
         return sign.replace("-", "−") + ("\u2060" if sign and unit == "currency" else "")
 
     def _amount(self, value: Any, unit: str) -> str:
+        bare = str(self.locale) in FOUR_DIGITS_BARE and round(value) < 10_000
+        how: dict[str, Any] = {"locale": self.locale, "group_separator": not bare}
         if unit == "currency":
             pattern = self.locale.currency_formats["standard"].pattern
             if value < 1000:
-                return numbers.format_currency(value, self.currency, pattern, locale=self.locale)
+                return numbers.format_currency(value, self.currency, pattern, **how)
             # Cents tell nothing about thousands.
             whole = pattern.replace(".00", "")
-            return numbers.format_currency(value, self.currency, whole, locale=self.locale, currency_digits=False)
+            return numbers.format_currency(value, self.currency, whole, currency_digits=False, **how)
         if unit == "share":
             decimals = "#,##0" if value == 0 or value >= 0.0995 else "#,##0.0" if value >= 0.001 else "#,##0.0##"
             percent = self.locale.percent_formats[None].pattern
-            return numbers.format_percent(value, percent.replace("#,##0", decimals), locale=self.locale)
+            return numbers.format_percent(value, percent.replace("#,##0", decimals), **how)
         if unit == "ratio":
-            return numbers.format_decimal(value, "#,##0.00", locale=self.locale)
-        if unit == "expected":
-            return numbers.format_decimal(value, "#,##0.0", locale=self.locale)
-        return numbers.format_decimal(value, "#,##0.#", locale=self.locale)
+            return numbers.format_decimal(value, "#,##0.00", **how)
+        if unit in {"expected", "points"}:
+            # A little is not nothing.
+            few = "#,##0.0" if value >= 0.05 else "#,##0.0##"
+            return numbers.format_decimal(value, "#,##0" if value >= HUNDRED else few, **how)
+        return numbers.format_decimal(value, "#,##0" if value >= HUNDRED else "#,##0.#", **how)
 
 
 class _Number:
@@ -175,6 +210,13 @@ class _Number:
         return text
 
 
+def chart_locale(locale: Locale) -> str:
+    """The name under which the chart renderer knows the reader's numbers and dates; it has one for each habit, not for each
+    country."""
+    point = locale.number_symbols["latn"]["decimal"] == "."
+    return {"es": "es-MX" if point else "es-ES", "pt": "pt-BR"}.get(locale.language, "en-US")
+
+
 def _locale(language: str, country: str) -> Locale:
     """The country's own habits where its people speak the language; else the language's: 1.234 in an English text about
     a German shop would be read as a little more than one."""
@@ -185,7 +227,7 @@ def _locale(language: str, country: str) -> Locale:
 def _flat(tree: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Message]]:
     found: list[tuple[str, Message]] = []
     for key, value in tree.items():
-        if isinstance(value, Mapping) and "other" not in value:
+        if isinstance(value, Mapping) and not ("other" in value and PLURALS.issuperset(value)):
             found += _flat(value, f"{prefix}{key}.")
         else:
             found.append((f"{prefix}{key}", value))

@@ -1,27 +1,39 @@
-"""Sets a report as one HTML page: no script, no address outside of it, readable on a phone, by keyboard and by ear, and
-printable on A4. The template escapes every text; only the pictures, which the renderer has escaped, go in as they are.
+"""What a report shows, and how it is set as one HTML page: no script, no address outside of it, readable on a phone, by
+keyboard and by ear, and printable on A4.
+
+The template escapes every text; only the pictures, which the renderer has escaped, go in as they are.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cache
+from itertools import accumulate, groupby
 
 import markupsafe
+from babel import Locale
 from jinja2 import PackageLoader, StrictUndefined
 from jinja2.sandbox import SandboxedEnvironment
 
 from lifecycle_assets.reports.charts import Picture
-from lifecycle_assets.reports.narrative import Sentence
+from lifecycle_assets.reports.narrative import Sentence, together
+
+WALL = 500  # characters: a longer paragraph is hard to read
 
 
 @dataclass(frozen=True)
 class Table:
-    """Formatted cells; the first column heads each row, the others are aligned as numbers unless named in `texts`."""
+    """Formatted cells; the first column heads each row, the others are aligned as numbers unless named in `texts`. A table
+    with an `id` stands under a heading of its own, with `notes` and `code` before the rows, and is listed at the head of its
+    section."""
 
     caption: str
     columns: Sequence[str]
     rows: Sequence[Sequence[str]]
     texts: frozenset[int] = frozenset()
+    id: str = ""
+    notes: Sequence[str] = ()
+    code: str = ""
 
 
 @dataclass(frozen=True)
@@ -38,7 +50,7 @@ class Figure:
 
 @dataclass(frozen=True)
 class Section:
-    """A heading with a paragraph of sentences, a list of notes, tables and figures, terms with their meaning."""
+    """A heading with sentences, a list of notes, tables and figures, terms with their meaning."""
 
     id: str
     title: str
@@ -47,6 +59,16 @@ class Section:
     tables: Sequence[Table] = ()
     figures: Sequence[Figure] = ()
     terms: Sequence[tuple[str, Sentence]] = ()
+
+    @property
+    def paragraphs(self) -> list[Sentence]:
+        """The sentences as paragraphs of about the same length, as few as keep them short."""
+        length = sum(len(sentence.text) for sentence in self.sentences)
+        ends = accumulate(len(sentence.text) for sentence in self.sentences)
+        middles = [end - len(sentence.text) / 2 for end, sentence in zip(ends, self.sentences, strict=True)]
+        places = [int(middle / length * math.ceil(length / WALL)) for middle in middles]
+        told = groupby(zip(places, self.sentences, strict=True), key=lambda placed: placed[0])
+        return [together([sentence for _, sentence in placed]) for _, placed in told]
 
 
 @dataclass(frozen=True)
@@ -74,11 +96,14 @@ class Page:
     tiles: Sequence[Tile]
     sections: Sequence[Section]
     words: dict[str, str] = field(default_factory=dict)
+    locale: str = "en"  # the reader's habits, by Babel's name
+    languages: Sequence[str] = ()  # in which the report is written
 
 
-def html(page: Page, template: str = "lifecycle.html.j2") -> str:
-    """The page as a self-contained HTML document."""
-    return environment().get_template(template).render(page=page)
+def html(page: Page, name: str) -> str:
+    """The page as a self-contained HTML document; `name` is the report's, by which its other languages and formats lie
+    beside it."""
+    return environment().get_template("lifecycle.html.j2").render(page=page, name=name)
 
 
 @cache
@@ -93,7 +118,13 @@ def environment() -> SandboxedEnvironment:
         keep_trailing_newline=True,
     )
     environment.filters["picture"] = _inline
+    environment.filters["language_name"] = _language_name
     return environment
+
+
+def _language_name(language: str) -> str:
+    """A language's own name for itself."""
+    return str(Locale(language).display_name).capitalize()
 
 
 def _inline(svg: str, name: str) -> markupsafe.Markup:

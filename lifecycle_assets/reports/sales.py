@@ -22,7 +22,11 @@ import numpy as np
 import polars as pl
 
 from lifecycle_assets.confidence import CONFIDENCE, Z
+from lifecycle_assets.features.orders import Orders
+from lifecycle_assets.inputs.contracts import OrderLines
 from lifecycle_assets.reports.facts import Comparison, Fact, Facts, Row
+from lifecycle_assets.reports.tables import Tables
+from lifecycle_assets.settings import Shop
 
 SHORT, LONG, YEAR = 30, 90, 364
 FEW_BUYERS = 10
@@ -37,6 +41,13 @@ FIGURES: dict[str, tuple[str, dict[str, int]]] = {
 }
 DRIVERS = ("buyers", "frequency", "ticket")
 Totals = dict[str, Decimal | int]
+
+
+READS = (OrderLines, Orders)
+
+
+def facts(tables: Tables, as_of: dt.date, settings: Shop) -> Facts:  # noqa: ARG001
+    return sales(tables[OrderLines], tables[Orders], as_of)
 
 
 def sales(order_lines: pl.LazyFrame, orders: pl.LazyFrame, as_of: dt.date) -> Facts:

@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from lifecycle_assets.reports import render
-from lifecycle_assets.reports.narrative import Sentence, Writer
+from lifecycle_assets.reports.facts import BOUNDS, Row
+from lifecycle_assets.reports.narrative import Sentence, Writer, chart_locale
 from lifecycle_assets.settings import Shop
 
 
@@ -15,8 +16,12 @@ class Teller:
         self.writer = writer
         self.say, self.word, self.facts = writer.say, writer.word, writer.facts
         self.settings = settings
-        self.anyone = bool(self.facts.value("customers"))
-        self.locale = self.word("vega_locale")
+        self.language = writer.catalogue.language
+        self.locale = chart_locale(writer.locale)
+
+    @property
+    def anyone(self) -> bool:
+        return bool(self.facts.value("customers"))
 
     def compared(self, key: str, fact: str, comparison: str = "before", **paths: Any) -> Sentence:
         """The message of `key` for the fact's verdict against an earlier time."""
@@ -31,8 +36,9 @@ class Teller:
         sentences: Sequence[Sentence],
         tables: Sequence[render.Table] = (),
         figures: Sequence[render.Figure] = (),
+        notes: Sequence[Sentence] = (),
     ) -> render.Section:
-        return render.Section(name, self.word(f"section.{name}"), sentences, tables=tables, figures=figures)
+        return render.Section(name, self.word(f"section.{name}"), sentences, notes, tables, figures)
 
     def table(
         self, name: str, heads: Sequence[str], rows: Sequence[Sequence[str]], texts: set[int] | None = None
@@ -59,6 +65,10 @@ class Teller:
 
     def show(self, value: Any, unit: str) -> str:
         return self.writer.format(value, unit, "short")
+
+    def ends(self, row: Row, unit: str) -> str:
+        """The range of a row with `lo` and `hi`."""
+        return " … ".join(self.show(row[end], unit) for end in BOUNDS)
 
     def reasons(self, told: Sequence[tuple[str, str]]) -> Sentence:
         """`reason: count` for each (text, path of its count)."""

@@ -9,11 +9,22 @@ import datetime as dt
 
 import polars as pl
 
-from lifecycle_assets.dispatch.ledger import fates, later_night, undone
+from lifecycle_assets.dispatch.decisions import Decisions
+from lifecycle_assets.dispatch.ledger import Ledger, fates, later_night, undone
 from lifecycle_assets.reports.facts import Fact, Facts, Row, part
+from lifecycle_assets.reports.tables import Tables
+from lifecycle_assets.settings import Shop
 
 SEND, HOLDOUT = "send", "holdout"
 SUPERSEDED, UNRELEASED = "superseded", "unreleased"
+LARGEST = 3  # programmes on the first screen
+
+
+READS = (Decisions, Ledger)
+
+
+def facts(tables: Tables, as_of: dt.date, settings: Shop) -> Facts:  # noqa: ARG001
+    return tonight(tables[Decisions], tables[Ledger], as_of)
 
 
 def tonight(decisions: pl.LazyFrame, ledger: pl.LazyFrame, as_of: dt.date) -> Facts:
@@ -21,11 +32,11 @@ def tonight(decisions: pl.LazyFrame, ledger: pl.LazyFrame, as_of: dt.date) -> Fa
 
     decisions: dispatch.decisions; ledger: dispatch.ledger of all nights. Facts
     `tonight.decided|planned|sends|batches|withheld|superseded|holds|holdout|value|responses|busiest|busiest_hour` and
-    `tonight.later` (the later night for which messages were not released, else null);
-    `send.<programme>.<channel>.messages|first|last|value|discount`; `withheld.<reason>`; `hold.<reason>` and `.share`.
-    Tables `sends` (programme, channel ...), `offers`, `send_hours` (hour, programme, channel, messages), `withheld`
-    (reason, messages: planned, but held back at the last check), `holds` (reason, customers, share: all who hear nothing,
-    the withheld ones included).
+    `tonight.later` (the later night for which messages were not released, else null), `tonight.rest` (messages beside the
+    largest programmes); `send.<programme>.<channel>.messages|first|last|value|discount`; `withheld.<reason>`;
+    `hold.<reason>` and `.share`. Tables `sends` (programme, channel ..., the largest first), `largest` of them, `offers`,
+    `send_hours` (hour, programme, channel, messages), `withheld` (reason, messages: planned, but held back at the last
+    check), `holds` (reason, customers, share: all who hear nothing, the withheld ones included).
     """
     later = later_night(ledger.filter(pl.col("event") == "exported"), as_of)
     planned = pl.col("action") == SEND
@@ -81,6 +92,9 @@ def tonight(decisions: pl.LazyFrame, ledger: pl.LazyFrame, as_of: dt.date) -> Fa
     )
     superseded = sum(row["customers"] for row in held if row["reason"] == SUPERSEDED)
     held.sort(key=lambda row: (-row["customers"], row["reason"]))
+    for rows in (sends, offers):
+        rows.sort(key=lambda row: -row["messages"])
+    largest = sends[:LARGEST]
     n_sends, n_holds = sum(row["messages"] for row in sends), sum(row["customers"] for row in held)
     held = [{**row, "share": part(row["customers"], n_holds)} for row in held]
     per_hour = {hour: sum(row["messages"] for row in hours if row["hour"] == hour) for hour in range(24)}
@@ -89,6 +103,7 @@ def tonight(decisions: pl.LazyFrame, ledger: pl.LazyFrame, as_of: dt.date) -> Fa
         Fact("tonight.decided", n_sends + n_holds, "customers"),
         Fact("tonight.planned", _count(decided.filter(planned)), "messages"),
         Fact("tonight.sends", n_sends, "messages"),
+        Fact("tonight.rest", n_sends - sum(row["messages"] for row in largest), "messages"),
         Fact("tonight.batches", _batches(ledger, as_of), "batches"),
         Fact("tonight.withheld", sum(row["messages"] for row in withheld), "messages"),
         Fact("tonight.superseded", superseded, "messages"),
@@ -115,7 +130,8 @@ def tonight(decisions: pl.LazyFrame, ledger: pl.LazyFrame, as_of: dt.date) -> Fa
             Fact(prefix, row["customers"], "customers", n_holds),
             Fact(f"{prefix}.share", row["share"], "share", n_holds),
         ]
-    return Facts(facts, {"sends": sends, "offers": offers, "send_hours": hours, "withheld": withheld, "holds": held})
+    tables = {"sends": sends, "largest": largest, "offers": offers, "send_hours": hours, "withheld": withheld}
+    return Facts(facts, tables | {"holds": held})
 
 
 def _rows(frame: pl.LazyFrame, *by: str) -> list[Row]:

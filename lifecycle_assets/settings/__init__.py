@@ -24,6 +24,7 @@ from lifecycle_assets.settings.inputs import InputMapping, Inputs, LeaveOut, Tab
 from lifecycle_assets.settings.posteriors import Posteriors
 from lifecycle_assets.settings.products import CrossSell, Plan, Prices, Products, Recommendations, SimilarItems, Upsell
 from lifecycle_assets.settings.reading import parse
+from lifecycle_assets.settings.reports import Reports
 from lifecycle_assets.settings.retention import Retention
 from lifecycle_assets.settings.routing import (
     Cap,
@@ -43,11 +44,12 @@ from lifecycle_assets.settings.routing import (
 from lifecycle_assets.settings.rules import AllOf, Condition, Not, Rule, Scalar
 from lifecycle_assets.settings.scores import RiskBands, Scores, Tiers
 from lifecycle_assets.settings.segmentation import Insight, Segmentation
-from lifecycle_assets.settings.shop import Deployment, Shop, as_of_default
+from lifecycle_assets.settings.shop import Alerts, Deployment, Shop, as_of_default
 from lifecycle_assets.settings.uplift import Uplift
 
 __all__ = [
     "S3",
+    "Alerts",
     "AllOf",
     "Audience",
     "Braze",
@@ -87,6 +89,7 @@ __all__ = [
     "Promotion",
     "Ranking",
     "Recommendations",
+    "Reports",
     "Retention",
     "Rfm",
     "RiskBands",

@@ -36,7 +36,10 @@ class Scores(Group):
     training_rows: Annotated[int, Field(ge=1_000)] = Field(
         100_000, description="rows learnt from at most, drawn at random"
     )
-    retrain_days: AtLeastOne = Field(7, description="age at which a model is trained anew")
+    retrain_days: AtLeastOne | None = Field(
+        None,
+        description="age at which a model is trained anew; default: by the tier, 7 (starter, pro) or 1 (agency, enterprise)",
+    )
     drift_psi: Annotated[float, Field(gt=0)] = Field(
         0.2, description="population stability index beyond which a feature or a score counts as drifted"
     )

@@ -14,11 +14,14 @@ from lifecycle_assets.settings.customer import Customer
 from lifecycle_assets.settings.forecasting import Forecasting
 from lifecycle_assets.settings.inputs import InputMapping, Inputs
 from lifecycle_assets.settings.products import Products
+from lifecycle_assets.settings.reports import Reports
 from lifecycle_assets.settings.retention import Retention
 from lifecycle_assets.settings.routing import Dispatch, Measurement, Routing
 from lifecycle_assets.settings.scores import Scores
 from lifecycle_assets.settings.segmentation import Segmentation
 from lifecycle_assets.settings.uplift import Uplift
+
+RETRAIN_DAYS = {"starter": 7, "pro": 7, "agency": 1, "enterprise": 1}
 
 
 class Shop(Group):
@@ -31,8 +34,15 @@ class Shop(Group):
     input: str = Field(min_length=1, description="folder, file, duckdb:///path, postgresql://... or package:NAME")
     mapping: InputMapping = InputMapping()
     as_of: dt.date | None = Field(None, description="look at this day's end; default: yesterday in the shop's zone")
-    tier: Literal["starter", "pro", "agency", "enterprise"] = "starter"
-    language: str = Field("en", description="language of reports and messages")
+    tier: Literal["starter", "pro", "agency", "enterprise"] = Field(
+        "starter",
+        description="how often models are trained anew: starter and pro weekly, agency and enterprise daily; and whose night "
+        "goes first where many wait",
+    )
+    language: str = Field(
+        "en",
+        description="language of messages, and of the report that the Dagster UI shows, where reports are written in it",
+    )
     seed: int = 0
     inputs: Inputs = Inputs()
     customer: Customer = Customer()
@@ -44,7 +54,12 @@ class Shop(Group):
     routing: Routing = Routing.model_validate({})
     dispatch: Dispatch = Dispatch.model_validate({})
     measurement: Measurement = Measurement.model_validate({})
+    reports: Reports = Reports()
     retention: Retention = Retention()
+
+    def retrain_days(self, own: int | None) -> int:
+        """Age at which models are trained anew: a group's `own`, else the tier's."""
+        return own or RETRAIN_DAYS[self.tier]
 
     @model_validator(mode="after")
     def _hangs_together(self) -> "Shop":
@@ -114,14 +129,57 @@ class Shop(Group):
         return data
 
 
+class Alerts(Group):
+    """Whom the sensors tell that something is wrong."""
+
+    webhook: Annotated[str, Field(pattern=r"^(https://|http://(127\.0\.0\.1|localhost)[:/]|\$\{\w+\}$).*")] | None = (
+        Field(
+            None,
+            description="posts {text, kind, shop, run} as JSON to this https:// address, which may name secrets of the "
+            "environment, e.g. ${ALERT_URL}; a Slack or Teams webhook shows the text",
+        )
+    )
+    late_hours: Annotated[int, Field(ge=1)] = Field(
+        6, description="hours after schedule_hour by which a shop's night must have ended well"
+    )
+    stale_days: Annotated[int, Field(ge=1)] = Field(
+        3, description="days without a new order after which a shop that sells daily counts as late with its data"
+    )
+
+
 class Deployment(Group):
     """What all shops of a home share: `lifecycle.yaml`."""
 
     owner: str = Field("team:customer-data", description="owner shown on every asset: an e-mail address or team:NAME")
+    engine: Literal["duckdb", "spark"] = Field(
+        "duckdb", description="where the roll-up SQL runs: in this process, or on a Spark cluster"
+    )
+    spark_master: Annotated[str, Field(pattern=r"^(local|spark://|k8s://|yarn$)")] = Field(
+        "local[*]",
+        description="Spark's master where engine is spark: local[*], spark://host:7077, k8s://https://host:port or yarn",
+    )
     memory_limit: str = Field("6GB", description="memory that the SQL engine may use before it spills to disk")
     threads: Annotated[int, Field(ge=1)] | None = Field(
         None, description="threads of the SQL engine; default: all cores"
     )
+    warehouse: Annotated[str, Field(pattern=r"^(duckdb:///warehouse|postgres(ql)?://.+)$")] = Field(
+        "duckdb:///warehouse",
+        description="where the output tables are read: the embedded catalogue of this home, or a database, "
+        "postgresql://user:${PASSWORD}@host/name with secrets from the environment",
+    )
+    dagster_storage: Literal["sqlite", "postgres"] = Field(
+        "sqlite",
+        description="Dagster's own runs and events: files of this home, or the database of $DAGSTER_POSTGRES_URL",
+    )
+    executor: Literal["in_process", "multiprocess"] = Field(
+        "in_process",
+        description="how Dagster runs a night's steps: one after the other in the run's own process, or each in a process of "
+        "its own, as many at a time as there are cores; the tables are the same",
+    )
+    run_days: Annotated[int, Field(ge=1)] = Field(
+        90, description="days that Dagster's record of a run is kept; the last good night of each shop always is"
+    )
+    alerts: Alerts = Alerts()
     schedule_hour: Annotated[int, Field(ge=0, le=23)] = Field(2, description="local hour of each shop's nightly run")
 
 

@@ -6,7 +6,6 @@ the views it began with, the next one to connect sees the new ones, and nobody w
 
 import hashlib
 import shutil
-import uuid
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -16,7 +15,7 @@ import polars as pl
 
 from lifecycle_assets.contracts import AREAS, Contract, comments
 from lifecycle_assets.errors import LifecycleError
-from resources.files import fsync
+from resources.files import beside, fsync
 
 EVERY_NIGHT = " Every night's rows, told apart by as_of; the view without _history has the night that ran last."
 
@@ -35,8 +34,8 @@ class Catalogue:
         signature = hashlib.sha256(repr((contract.ddl(), current, past)).encode()).hexdigest()
         if self._signature(contract.name) == signature:
             return
-        temporary = self.path.with_name(f".{self.path.name}-{uuid.uuid4().hex}")
         self.path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = beside(self.path)
         try:
             fresh = not self._readable()
             if not fresh:

@@ -27,13 +27,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import polars as pl
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from lifecycle_assets.contracts import Contract
 from lifecycle_assets.errors import ContractError, LifecycleError
 from lifecycle_assets.inputs.tombstones import Tombstones
-from resources.files import fsync, link_over, replace
+from resources.files import beside, fsync, link_over, replace
 from resources.warehouse.catalogue import Catalogue
+from resources.warehouse.postgres import Postgres
 
 VALIDATION_ROWS = 200_000
 DEAD_SECONDS = 24 * 3600
@@ -53,11 +55,17 @@ class Lake:
     """Storage of all tables of a home."""
 
     def __init__(
-        self, root: Path, contracts: Sequence[Contract], keep_versions: dt.timedelta = dt.timedelta(hours=48)
+        self,
+        root: Path,
+        contracts: Sequence[Contract],
+        keep_versions: dt.timedelta = dt.timedelta(hours=48),
+        postgres: Postgres | None = None,
     ) -> None:
+        """`postgres`: a database that shows the same tables."""
         self.root = root
         self.contracts = {contract.name: contract for contract in contracts}
         self.keep_versions = keep_versions
+        self.postgres = postgres
         self.catalogue = Catalogue(root / "lifecycle.duckdb", contracts)
 
     # --- reading ---
@@ -133,7 +141,8 @@ class Lake:
         version = self._versions(contract, shop) / f"{digest[:32]}.parquet"
         current = self.path(contract, shop)
         changed = not (version.exists() and current.exists() and version.samefile(current))
-        if changed:
+        # A disk may have changed what was written: then the same rows are written again.
+        if changed or _sha256(version) != digest:
             fsync(staged)
             for folder in (version.parent, current.parent):
                 folder.mkdir(parents=True, exist_ok=True)
@@ -145,7 +154,7 @@ class Lake:
             if not (night.exists() and night.samefile(version)):
                 night.parent.mkdir(exist_ok=True)
                 link_over(version, night)
-        self.refresh(contract)
+        self.refresh(contract, shop)
         return Published(current, rows, digest, changed)
 
     def put_back(self, contract: Contract, shop: str, folder: Path, *, slices: bool) -> None:
@@ -162,7 +171,7 @@ class Lake:
             elif not ((own / name).exists() and (own / name).samefile(folder / name)):
                 (own / name).parent.mkdir(parents=True, exist_ok=True)
                 link_over(folder / name, own / name)
-        self.refresh(contract)
+        self.refresh(contract, shop)
 
     def append(self, contract: Contract, shop: str, as_of: dt.date, frame: pl.DataFrame) -> Published:
         """Add rows to an append-only table as one new, immutable file."""
@@ -176,7 +185,7 @@ class Lake:
             fsync(staged)
             staged.replace(path)
             fsync(folder)
-        self.refresh(contract)
+        self.refresh(contract, shop)
         return Published(path, frame.height, digest, changed=True)
 
     def keep_rows(self, contract: Contract, shop: str, kept: pl.DataFrame) -> None:
@@ -193,7 +202,7 @@ class Lake:
                     fsync(staged)
                     staged.replace(path)
                     fsync(path.parent)
-        self.refresh(contract)
+        self.refresh(contract, shop)
 
     @contextmanager
     def workspace(self, shop: str) -> Iterator[Path]:
@@ -245,6 +254,19 @@ class Lake:
             fcntl.flock(handle, fcntl.LOCK_EX)
             yield
 
+    @contextmanager
+    def try_lock(self, shop: str, purpose: str) -> Iterator[bool]:
+        """Like `lock`, but where another process holds it: False at once."""
+        folder = self.root / ".locks"
+        folder.mkdir(parents=True, exist_ok=True)
+        with (folder / f"{shop}.{purpose}").open("w") as handle:
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                yield False
+            else:
+                yield True
+
     def validate(self, contract: Contract, shop: str, files: Sequence[Path]) -> int:
         """Number of rows in the files; raises ContractError when one of them breaks the contract or another shop's row
         is among them. Memory stays bounded: rows are looked at a part at a time, keys by their hash."""
@@ -271,25 +293,65 @@ class Lake:
                 )
         return rows
 
-    def refresh(self, contract: Contract) -> None:
-        """Point the catalogue's views of a table at its current files."""
+    def damaged(self, shop: str) -> Iterator[tuple[Path, bool]]:
+        """The files of the shop's tables that are no longer what was written, and whether they are of the past: those no
+        night makes again."""
+        for contract in self.contracts.values():
+            current = self.path(contract, shop)
+            if current.exists() and self._current_version(current).stem != _sha256(current)[:32]:
+                yield current, False
+            folder = self._folder(contract, shop)
+            past = folder.glob("*.parquet" if contract.append_only else "history/*.parquet")
+            for path in sorted(past):
+                if not (current.exists() and path.samefile(current)) and not _is_readable(path):
+                    yield path, True
+
+    def refresh(self, contract: Contract, shop: str) -> None:
+        """Let readers see the shop's current files of a table: in the catalogue, and in the database where there is one."""
         with self.lock("_all", "catalogue"):
-            folder = self.root / contract.area / contract.table
-            if contract.append_only:
-                current, slices = [self._empty(contract)], f"{folder}/*/*.parquet"
-                has_slices = any(folder.glob("*/*.parquet"))
-                self.catalogue.point(contract, current, slices if has_slices else None, None)
-                return
-            versions = [self._current_version(path) for path in sorted(folder.glob("*/data.parquet"))]
-            history = f"{folder}/*/history/*.parquet" if any(folder.glob("*/history/*.parquet")) else None
-            self.catalogue.point(contract, [self._empty(contract), *versions], None, history)
+            self._point(contract)
+        if self.postgres and self._show(self.postgres, contract, shop):
+            for other in self._shops(contract):
+                self._show(self.postgres, contract, other)
 
     def refresh_all(self) -> None:
-        """Make the catalogue anew from what lies in the lake (after a move, a restore, or a new release)."""
+        """Let readers see all that lies in the lake (after a move, a restore, or a new release)."""
         for contract in self.contracts.values():
-            self.refresh(contract)
+            with self.lock("_all", "catalogue"):
+                self._point(contract)
+            for shop in self._shops(contract) if self.postgres else []:
+                self.refresh(contract, shop)
+
+    def query(self, sql: str) -> pl.DataFrame:
+        """The rows of one SELECT over the tables, in the database where there is one."""
+        return (self.postgres or self.catalogue).query(sql)
 
     # --- helpers ---
+
+    def _point(self, contract: Contract) -> None:
+        """Point the catalogue's views of a table at its current files."""
+        folder = self.root / contract.area / contract.table
+        if contract.append_only:
+            current, slices = [self._empty(contract)], f"{folder}/*/*.parquet"
+            has_slices = any(folder.glob("*/*.parquet"))
+            self.catalogue.point(contract, current, slices if has_slices else None, None)
+            return
+        versions = [self._current_version(path) for path in sorted(folder.glob("*/data.parquet"))]
+        history = f"{folder}/*/history/*.parquet" if any(folder.glob("*/history/*.parquet")) else None
+        self.catalogue.point(contract, [self._empty(contract), *versions], None, history)
+
+    def _show(self, postgres: Postgres, contract: Contract, shop: str) -> bool:
+        """Show the shop's table in the database; whether the table was made anew there, without the other shops' rows."""
+        slices = {
+            day: self._folder(contract, shop) / "history" / f"{day}.parquet" for day in self.nights(contract, shop)
+        }
+        files = self.files(contract, shop)
+        if not contract.append_only:
+            files = [self._current_version(file) if file.name == "data.parquet" else file for file in files]
+        return postgres.show(contract, shop, files, slices)
+
+    def _shops(self, contract: Contract) -> list[str]:
+        return sorted(folder.name for folder in (self.root / contract.area / contract.table).glob("*/"))
 
     def _work(self) -> Path:
         """Where unfinished files lie, apart from the tables, so that no reader's glob can meet one. What a killed run
@@ -326,7 +388,7 @@ class Lake:
         path = self.root / ".versions" / contract.area / contract.table / f"empty-{_fingerprint(contract)}.parquet"
         if not path.exists():
             path.parent.mkdir(parents=True, exist_ok=True)
-            temporary = path.with_suffix(f".{uuid.uuid4().hex}")
+            temporary = beside(path)
             contract.empty().write_parquet(temporary)
             temporary.replace(path)
         return path
@@ -343,6 +405,15 @@ def _safe(shop: str) -> str:
     if not shop or shop.startswith((".", "_")) or any(c in shop for c in "/\\\0*?[]"):
         raise LifecycleError(f"'{shop}' is not a shop id: use letters, digits, - and _")
     return shop
+
+
+def _is_readable(path: Path) -> bool:
+    try:
+        for _ in pq.ParquetFile(path).iter_batches(batch_size=VALIDATION_ROWS):
+            pass
+    except (OSError, pa.ArrowException):
+        return False
+    return True
 
 
 def _fingerprint(contract: Contract) -> str:

@@ -92,7 +92,7 @@ def written(model: Model, folder: Path, people: dict[str, Any] | None = None) ->
     world = World(
         people or PEOPLE, settings=[f"dispatch.writer={{url: '{model.url}', model: m1, timeout_seconds: 0.5}}"]
     )
-    writer = Writers(folder).of(world.shop)
+    writer = Writers(folder).of(world.shop.dispatch.writer)
     assert isinstance(writer, HttpWriter)
     drafts = Drafts(writer, world.shop)
     return world.messages(world.decide(), wording=drafts).to_dicts(), drafts

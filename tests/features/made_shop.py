@@ -19,6 +19,7 @@ from lifecycle_assets.features.orders import Orders, orders
 from lifecycle_assets.inputs.contracts import OrderLines, Products
 from lifecycle_assets.settings import Customer
 from lifecycle_assets.sql import Sql
+from resources.engine import Engine
 from resources.engine.duckdb import DuckDBEngine
 
 SHOP = "made"
@@ -93,15 +94,15 @@ def products(seed: int) -> pl.DataFrame:
     )
 
 
-def run(sql: Sql, contract: Contract, tables: Tables) -> pl.DataFrame:
-    """The statement's rows, through the engine and Parquet, held against the contract; absent tables are empty."""
+def run(sql: Sql, contract: Contract, tables: Tables, engine: Engine | None = None) -> pl.DataFrame:
+    """The statement's rows, through an engine (DuckDB's) and Parquet, held against the contract; absent tables are empty."""
     with tempfile.TemporaryDirectory() as folder:
         sources = {}
         for name in sql.tables():
             sources[name] = [Path(folder) / f"{name}.parquet"]
             tables.get(name, registry()[name].empty()).write_parquet(sources[name][0])
         target = Path(folder) / "out.parquet"
-        DuckDBEngine("1GB").run(sql, sources, contract, target)
+        (engine or DuckDBEngine("1GB")).run(sql, sources, contract, target)
         table = pl.read_parquet(target)
     contract.require(table)
     return contract.conform(table.lazy()).collect()

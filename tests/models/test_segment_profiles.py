@@ -69,6 +69,9 @@ def test_figures_are_those_of_the_segments_customers() -> None:
     assert made["stage_mix"].to_list()[1] == "lapsed 75 %, active 25 %"
     # Of the second segment half of the customers prefer each: the first by name.
     assert made["best_channel"].to_list() == ["store", "web", "store", "store"]
+    assert made["best_channel_share"].to_list() == [1, 1, 0.5, 1]
+    stages = made.select("n_new", "n_active", "n_won_back", "n_at_risk", "n_lapsed")
+    assert stages.rows() == [(0, 2, 0, 0, 0), (0, 5, 0, 0, 15), (0, 10, 0, 0, 0), (0, 8, 0, 0, 0)]
     assert made["avg_margin"].to_list() == [None] * 4
 
 
@@ -106,8 +109,13 @@ def test_personas_tell_the_segments_apart() -> None:
     assert names[0].startswith("Unlike the others: ")
     assert names[1] == "One-time low spenders, mostly inactive"
     assert names[3] == "Frequent top spenders, mostly active"
+    coded = _profiles(_categories(1)).select("how_often", "how_much", "lately", "told_apart_by")
+    assert coded.row(1) == ("one_time", "low", "inactive", None)
+    assert coded.row(3) == ("frequent", "top", "active", None)
     twins = np.where(SEGMENTS == 3, 3, np.arange(40) % 2 + 1)
-    assert _profiles(CustomerCategories.empty(), segments=twins)["name"].n_unique() == 3
+    told = _profiles(CustomerCategories.empty(), segments=twins)
+    assert told["name"].n_unique() == 3
+    assert told["told_apart_by"].to_list()[:2] == ["number", "number"]
 
 
 def test_unknown_churn_labels_count_neither_way() -> None:
@@ -135,8 +143,10 @@ def test_a_category_with_a_comma_is_named_whole() -> None:
         "first_date": [AS_OF] * 2,
     }
     values = np.tile([[2.0, 50.0, 1.0]], (40, 1))
-    names = _profiles(table(CustomerCategories, **bought), segments=twins, values=values)["name"].to_list()
-    assert [name.split("mainly ")[-1] for name in names[:2]] == ["Bread, cakes", "Milk, cheese"]
+    made = _profiles(table(CustomerCategories, **bought), segments=twins, values=values)
+    assert [name.split("mainly ")[-1] for name in made["name"][:2]] == ["Bread, cakes", "Milk, cheese"]
+    assert made["top_category"].to_list()[:2] == ["Bread, cakes", "Milk, cheese"]
+    assert made["told_apart_by"].to_list()[:2] == ["category", "category"]
 
 
 def test_the_insight_follows_the_first_rule_that_holds() -> None:

@@ -6,16 +6,15 @@ from decimal import Decimal
 import numpy as np
 import polars as pl
 
+from lifecycle_assets.contracts import Contract
 from lifecycle_assets.dispatch.ledger import Ledger
+from lifecycle_assets.features.stage import stage_timeline
 from lifecycle_assets.inputs.contracts import InputReads, Quarantine
-from lifecycle_assets.models.dendrogram import tree_of
-from lifecycle_assets.models.dendrogram_figure import cut_of, dendrogram_svg
-from lifecycle_assets.models.ward import linkage
-from lifecycle_assets.reports.lifecycle import Tables
+from lifecycle_assets.reports.lifecycle import READS
+from lifecycle_assets.reports.tables import Tables
 from lifecycle_assets.settings import Shop
 
 AS_OF = dt.date(2024, 6, 30)
-AT_RISK_AFTER, LAPSED_AFTER = 45, 90
 MONEY = pl.Decimal(18, 4)
 LINES = {
     "order_date": pl.Date,
@@ -65,8 +64,13 @@ def lines(
     return pl.DataFrame(rows, LINES, orient="row")
 
 
-def tables(order_lines: pl.DataFrame, as_of: dt.date = AS_OF, sends: bool = True) -> Tables:
-    """All tables of the report, derived from the lines."""
+def tables(order_lines: pl.DataFrame, as_of: dt.date = AS_OF, sends: bool = True, **others: pl.LazyFrame) -> Tables:
+    """All tables of the report: derived from the lines, or as given in `others`, or empty."""
+    return Tables(frames(order_lines, as_of, sends) | others)
+
+
+def frames(order_lines: pl.DataFrame, as_of: dt.date = AS_OF, sends: bool = True) -> dict[str, pl.LazyFrame]:
+    """The tables by their short names."""
     known = order_lines.filter(pl.col("status") == "completed", pl.col("customer_id").is_not_null())
     orders = (
         known.group_by("customer_id", "order_id")
@@ -103,125 +107,32 @@ def tables(order_lines: pl.DataFrame, as_of: dt.date = AS_OF, sends: bool = True
         .replace_strict({1: "At-Risk", 2: "Bronze", 3: "Silver", 4: "Gold", 5: "Platinum"}, return_dtype=pl.String)
         .alias("segment"),
     )
-    timeline = _timeline(bought, as_of)
-    stage = timeline.filter(pl.col("until") == as_of).select("customer_id", "stage")
+    stage = (
+        stage_timeline(orders.lazy(), as_of, SHOP.customer.stage)
+        .filter(pl.col("until") == as_of)
+        .select("customer_id", "stage")
+    )
     decisions = _decisions(stage, as_of) if sends else _held(stage)
     reads, quarantine = _quality(order_lines, as_of)
-    frames = (
-        order_lines,
-        reads,
-        quarantine,
-        orders,
-        features.select("customer_id", "purchase_total"),
-        loyalty,
-        rfm,
-        stage,
-        timeline,
-        *_value(features, raced=sends),
-        *_personas(features),
-        decisions,
-        ledger(decisions, as_of),
-    )
-    return Tables(*(frame.lazy() for frame in frames))
+    made = {
+        "order_lines": order_lines,
+        "input_reads": reads,
+        "quarantine": quarantine,
+        "orders": orders,
+        "customer_features": features.select("customer_id", "purchase_total"),
+        "customer_loyalty": loyalty,
+        "customer_rfm": rfm,
+        "lifecycle_stage": stage,
+        "decisions": decisions,
+        "ledger": ledger(decisions, as_of),
+    }
+    return {contract.table: _whole(contract, made.get(contract.table, contract.empty())) for contract in READS}
 
 
-def _value(features: pl.DataFrame, *, raced: bool) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """A forecast of half of what was spent so far, and a race that it won; or none."""
-    rank = pl.col("purchase_total").rank("ordinal") / pl.len()
-    forecast = features.select(
-        "customer_id",
-        horizon_months=pl.lit(12),
-        expected_value=pl.col("purchase_total").cast(pl.Float64) / 2,
-        clv_tier=pl.when(rank > 0.7)
-        .then(pl.lit("High"))
-        .when(rank > 0.3)
-        .then(pl.lit("Medium"))
-        .otherwise(pl.lit("Low")),
-    )
-    common = {"months": 4, "n_customers": features.height}
-    rows = [
-        {
-            "candidate": "bg_nbd",
-            "bin": "all",
-            "chosen": True,
-            "mae": 21.5,
-            "total_error_pct": -3.4,
-            "interval_coverage": 0.82,
-        },
-        {"candidate": "past_rate", "bin": "all", "chosen": False, "mae": 35.0, "total_error_pct": 80.0},
-        {"candidate": "bg_nbd", "bin": "0", "chosen": False, "predicted_purchases": 0.4, "actual_purchases": 0.5},
-        {"candidate": "bg_nbd", "bin": "7+", "chosen": False, "predicted_purchases": 3.25, "actual_purchases": 3.0},
-    ]
-    if not raced:
-        rows = [{"candidate": "bg_nbd", "bin": "all", "chosen": True, **dict.fromkeys(list(rows[0])[3:])}]
-    evaluation = pl.DataFrame([{**common, **row} for row in rows], infer_schema_length=None)
-    missing = {"predicted_purchases", "actual_purchases"} - set(evaluation.columns)
-    return forecast, evaluation.with_columns(pl.lit(None, dtype=pl.Float64).alias(name) for name in missing)
-
-
-def _personas(features: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Those who spent less and more than the mean."""
-    total = features["purchase_total"].cast(pl.Float64)
-    group = (total * features.height > total.sum()).cast(pl.Int64) + 1
-    profiles = (
-        features.with_columns(cluster_id=group, spend=total)
-        .group_by("cluster_id")
-        .agg(
-            n_customers=pl.len().cast(pl.Int64),
-            share_of_customers=pl.len() / features.height,
-            avg_spend=pl.col("spend").mean(),
-            avg_frequency=pl.col("frequency").mean(),
-            share_of_revenue_pct=100 * pl.col("spend").sum() / total.sum(),
-        )
-        .with_columns(
-            name=pl.format("Persona {}", pl.col("cluster_id").replace_strict({1: "a", 2: "b"}, return_dtype=pl.String)),
-            top_categories=pl.lit(None, dtype=pl.String),
-            insight=pl.lit("growth potential"),
-        )
-    )
-    used = [
-        {"chosen": True, "silhouette": 0.62, "stability": 0.4},
-        {"chosen": False, "silhouette": 0.9, "stability": 0.9},
-    ]
-    return profiles, pl.DataFrame(used)
-
-
-def tree() -> tuple[pl.DataFrame, pl.DataFrame]:
-    """models.dendrogram and models.dendrogram_leaves of six customers, two and four alike."""
-    linked = linkage(np.array([[0.0], [0.1], [5.0], [5.1], [5.3], [5.6]]))
-    merges = pl.DataFrame(linked, ["child1", "child2", "distance", "sample_count"], orient="row").with_row_index(
-        "merge"
-    )
-    leaves = pl.DataFrame({"leaf": range(6), "cluster_id": [1, 1, 2, 2, 2, 2]})
-    return merges, leaves
-
-
-def drawing() -> str:
-    merges, leaves = tree()
-    return dendrogram_svg(cut_of(tree_of(merges.lazy()), leaves))
-
-
-def _timeline(bought: pl.DataFrame, as_of: dt.date) -> pl.DataFrame:
-    spells: list[tuple[str, str, dt.date, dt.date]] = []
-    for (customer,), rows in bought.group_by("customer_id", maintain_order=True):
-        dates = sorted(set(rows["order_date"].to_list()))
-        for place, day in enumerate(dates):
-            until = dates[place + 1] if place + 1 < len(dates) else None
-            lapsed_before = place > 0 and (day - dates[place - 1]).days >= LAPSED_AFTER
-            first = "new" if place == 0 else "won_back" if lapsed_before else "active"
-            edges = [
-                (first, day),
-                ("at_risk", day + dt.timedelta(days=AT_RISK_AFTER)),
-                ("lapsed", day + dt.timedelta(days=LAPSED_AFTER)),
-            ]
-            edges = [(s, d) for s, d in edges if (until is None or d < until) and d <= as_of]
-            ends = [
-                d - dt.timedelta(days=1) for d in [*(d for _, d in edges[1:]), until or as_of + dt.timedelta(days=1)]
-            ]
-            spells += [(customer, s, d, end) for (s, d), end in zip(edges, ends, strict=True)]
-    return pl.DataFrame(
-        spells, {"customer_id": pl.String, "stage": pl.String, "since": pl.Date, "until": pl.Date}, orient="row"
-    )
+def _whole(contract: Contract, frame: pl.DataFrame) -> pl.LazyFrame:
+    """With the contract's other columns, null."""
+    missing = {name: dtype for name, dtype in contract.polars_schema.items() if name not in frame.columns}
+    return frame.lazy().with_columns(pl.lit(None, dtype=dtype).alias(name) for name, dtype in missing.items())
 
 
 def _decisions(stage: pl.DataFrame, as_of: dt.date) -> pl.DataFrame:
@@ -282,7 +193,7 @@ def _quality(order_lines: pl.DataFrame, as_of: dt.date) -> tuple[pl.DataFrame, p
         InputReads.polars_schema,
         orient="row",
     )
-    left = [("order_lines", n, "category", "left_out", "fuel is no grocery") for n in range(9)]
+    left = [("order_lines", n, None, "left_out", "left out: fuel is no grocery") for n in range(9)]
     broken = [("order_lines", n + 9, "unit_price", "min", "unit_price is below 0: <b>-1</b>") for n in range(4)]
     rows = [("s", as_of, *row, "{}", "s@run") for row in left + broken]
     return reads, pl.DataFrame(rows, Quarantine.polars_schema, orient="row")

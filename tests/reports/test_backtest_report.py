@@ -11,8 +11,11 @@ import pytest
 
 from lifecycle_assets.models.backtest import METRICS, Backtest
 from lifecycle_assets.models.backtest_figures import Figure, of_amounts, of_probabilities
-from lifecycle_assets.reports.backtest import backtest_facts, backtest_report
+from lifecycle_assets.reports import backtest, charts
+from lifecycle_assets.reports.facts import Facts
 from lifecycle_assets.reports.narrative import catalogue
+from lifecycle_assets.reports.report import Report
+from lifecycle_assets.reports.tables import Tables
 from lifecycle_assets.settings import Shop
 
 AS_OF = dt.date(2024, 12, 31)
@@ -67,8 +70,19 @@ ROWS = table(
 )
 
 
+def facts_of(rows: pl.DataFrame) -> Facts:
+    return backtest.facts(Tables({"backtest": rows.lazy()}), AS_OF, SHOP)
+
+
+def report_of(rows: pl.DataFrame, shop: Shop = SHOP, language: str = "en") -> Report:
+    """The report without pictures: drawing is the slow part."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(charts, "against", lambda *_: charts.Picture("<svg ></svg>", "<svg ></svg>"))
+        return backtest.report(facts_of(rows), "corner", AS_OF, shop, language)
+
+
 def verdicts(rows: pl.DataFrame) -> dict[str, str]:
-    return {told["model"]: told["verdict"] for told in backtest_facts(rows, AS_OF).tables["told"]}
+    return {told["model"]: told["verdict"] for told in facts_of(rows).tables["told"]}
 
 
 def monthly(leads: Iterable[float], target: str = "shop") -> list[dict]:
@@ -137,7 +151,7 @@ def said(model: str, target: str, figures: list[Figure]) -> list[dict]:
 def test_of_two_equal_scores_neither_is_better(equal: Callable[[np.random.Generator, str], list[dict]]) -> None:
     rng, runs = np.random.default_rng(12), 250
     rows = [month for run in range(runs) for month in equal(rng, f"{run}")]
-    told = backtest_facts(table(*rows), AS_OF).tables["told"]
+    told = facts_of(table(*rows)).tables["told"]
     assert len(told) == runs
     assert sum(row["verdict"] != "flat" for row in told) <= 0.08 * runs
 
@@ -148,7 +162,7 @@ def test_a_probability_of_the_wrong_size_is_not_to_be_relied_on() -> None:
 
 
 def test_the_first_screen_says_which_scores_to_rely_on() -> None:
-    report = backtest_report(backtest_facts(ROWS, AS_OF), "corner", AS_OF, SHOP)
+    report = report_of(ROWS)
     assert report.headline == "2 of 5 scores were clearly better than their simple rules"
     relied, doubted, *how = report.summary
     assert relied.startswith("Churn risk and Recommendations")
@@ -169,7 +183,7 @@ def test_every_score_is_all_scores() -> None:
     ]
     value = row("clv", "mae", ORIGINS[0], 9.0, 12.0, lo=8.0, hi=10.0, target="6 months")
     mute = row("clv", "mae", ORIGINS[0], None, note="no score: too little to learn from by then")
-    told = [backtest_report(backtest_facts(table(*good, last), AS_OF), "corner", AS_OF, SHOP) for last in (value, mute)]
+    told = [report_of(table(*good, last)) for last in (value, mute)]
     assert [report.headline for report in told] == [
         "Every score was clearly better than its simple rule",
         "Every score that could be judged (5) was clearly better than its simple rule; not judged: Customer value",
@@ -180,48 +194,92 @@ def test_every_score_is_all_scores() -> None:
 
 def test_where_no_rule_orders_the_customers_the_page_says_so() -> None:
     shop = Shop.model_validate(CORNER | {"customer": {"churn": {"business_type": "saas"}}})
-    html = backtest_report(backtest_facts(ROWS, AS_OF), "corner", AS_OF, shop).html
+    html = report_of(ROWS, shop).html
     assert "The simple rule (drawing lots) did" in html
     assert "days since the last purchase" not in html
 
 
-@pytest.mark.parametrize(
-    "sentence",
-    [
-        "named the right one in 85% of cases. The simple rule (days since the last purchase) did in 80%.",
-        "Months in which it was ahead: 3 of 3. For each one that it expected, 1.25 came.",
-        "The forecast of a month was off by 5.0% on average.",
-        "The total was missed by −2.0% on average.",
-        "The lists were worth 30% of perfect ones.",
-        "Right order; simple rule: 80%",
-    ],
-)
-def test_each_score_is_told_in_plain_words(sentence: str) -> None:
-    html = backtest_report(backtest_facts(ROWS, AS_OF), "corner", AS_OF, SHOP).html
-    assert sentence in html
+TOLD = [
+    ("en", "named the right one in 85% of cases. The simple rule (days since the last purchase) did in 80%."),
+    ("en", "The score was ahead of its simple rule in 3 of 3 months"),
+    ("en", "For each one that it expected, 1.25 came."),
+    ("en", "The forecast of a month was off by 5.0% on average."),
+    ("en", "The total was missed by −2.0% on average."),
+    ("en", "The lists were worth 30% of perfect ones."),
+    ("en", "Right order; simple rule: 80%"),
+    ("es", "Puntuaciones claramente mejores que su regla sencilla: 2 de 5"),
+    (
+        "es",
+        "señaló al correcto en el 85\xa0% de los casos. La regla sencilla (los días desde la última compra), en el 80\xa0%.",
+    ),
+    ("es", "La puntuación superó a su regla sencilla en 3 de 3 meses"),
+    ("es", "Por cada caso esperado, ocurrieron 1,25."),
+    ("es", "La previsión de un mes se desvió un 5,0\xa0% de media."),
+    ("es", "1 resultado no está completo al final de los datos y se deja fuera."),
+    (
+        "es",
+        "Riesgo de abandono y Recomendaciones: en los cierres de mes entre el 28 de enero de 2024 y el 28 de marzo de 2024",
+    ),
+    ("pt", "Pontuações claramente melhores do que a sua regra simples: 2 de 5"),
+    ("pt", "apontou o correto em 85% dos casos. A regra simples (os dias desde a última compra), em 80%."),
+    ("pt", "A pontuação superou a sua regra simples em 3 de 3 meses"),
+    ("pt", "Para cada caso esperado, aconteceram 1,25."),
+    ("pt", "A previsão de um mês errou em 5,0%, em média."),
+    ("pt", "1 resultado não está completo no fim dos dados e fica de fora."),
+    ("pt", "Risco de abandono e Recomendações: nos fechamentos de mês de 28 de janeiro de 2024 a 28 de março de 2024"),
+]
+
+
+@pytest.mark.parametrize(("language", "sentence"), TOLD)
+def test_each_score_is_told_in_plain_words(language: str, sentence: str) -> None:
+    assert sentence in report_of(ROWS, language=language).html
 
 
 def test_the_page_needs_nothing_from_outside_and_escapes_names() -> None:
-    html = backtest_report(backtest_facts(ROWS, AS_OF), "corner", AS_OF, SHOP).html
+    html = report_of(ROWS).html
     assert "The &lt;Corner&gt;" in html
     assert "<Corner>" not in html
-    assert not re.findall(r'(?:src|href)="(?!#|data:)', html)
+    # Only what lies beside it is linked.
+    assert not re.findall(r'(?:src|href)="(?!#|data:)[^"]*:', html) and '="//' not in html
     assert "<script" not in html
 
 
 def test_the_same_table_makes_the_same_page_whatever_the_order_of_its_rows() -> None:
-    first = backtest_report(backtest_facts(ROWS, AS_OF), "corner", AS_OF, SHOP)
-    again = backtest_report(backtest_facts(ROWS.reverse(), AS_OF), "corner", AS_OF, SHOP)
+    first = report_of(ROWS)
+    again = report_of(ROWS.reverse())
     assert first.html == again.html
     assert json.dumps(first.json, allow_nan=False) == json.dumps(again.json, allow_nan=False)
 
 
 def test_without_outcomes_the_page_says_so() -> None:
     for rows in (Backtest.empty(), ROWS.filter(pl.col("model") == "clv")):
-        report = backtest_report(backtest_facts(rows, AS_OF), "corner", AS_OF, SHOP)
+        report = report_of(rows)
         assert report.headline == "No score could be judged yet"
 
 
-def test_every_metric_has_its_word() -> None:
-    words = {key for key in catalogue("en").messages if key.startswith("backtest.metric.")}
+@pytest.mark.parametrize(
+    ("language", "names"),
+    [
+        ("en", ["Customer value (6 months)", "Answers to messages (purchases)"]),
+        ("es", ["Valor del cliente (a 6 meses)", "Respuestas a los mensajes (compras)"]),
+        ("pt", ["Valor do cliente (em 6 meses)", "Respostas às mensagens (compras)"]),
+    ],
+)
+def test_what_a_score_foretells_is_named_in_the_readers_language(language: str, names: list[str]) -> None:
+    rows = table(
+        row("clv", "mae", ORIGINS[0], 9.0, 12.0, lo=8.0, hi=10.0, target="6 months"),
+        row("propensity_respond", "auc", ORIGINS[0], 0.7, 0.6, lo=0.65, hi=0.75, target="buy"),
+    )
+    assert [str(tile.label) for tile in report_of(rows, language=language).page.tiles] == names
+
+
+def test_each_score_is_drawn_beside_its_rule() -> None:
+    drawn = backtest.report(facts_of(ROWS), "corner", AS_OF, SHOP, "es").figures
+    assert len(drawn) == 5
+    assert all("Regla sencilla" in figure.picture.wide for figure in drawn)
+
+
+@pytest.mark.parametrize("language", ["en", "es", "pt"])
+def test_every_metric_has_its_word(language: str) -> None:
+    words = {key for key in catalogue(language).messages if key.startswith("backtest.metric.")}
     assert words == {f"backtest.metric.{metric}" for metric in METRICS}

@@ -9,13 +9,14 @@ from typing import Any
 
 import dagster as dg
 import polars as pl
-from report_frames import AS_OF, SHOP, lines, tables, tree
+from report_frames import AS_OF, SHOP, frames, lines
 
 from lifecycle_assets.night import Night
 from lifecycle_assets.reports.assets import lifecycle
 from lifecycle_assets.settings import Routing
 from lifecycle_assets.wiring import SHOPS
 from resources.report_store import ReportStore
+from resources.writers import Writers
 
 ASSUMING = SHOP.model_copy(update={"routing": Routing.model_validate({"assume_consent": ["email"]})})
 NIGHT = Night("corner", AS_OF, AS_OF + dt.timedelta(days=1), dt.datetime(2024, 7, 1, 2, tzinfo=dt.UTC), ASSUMING)
@@ -25,9 +26,7 @@ class Frames(dg.IOManager):
     """Gives the asset the made-up tables, by name."""
 
     def __init__(self) -> None:
-        merges, leaves = tree()
-        made = vars(tables(lines(customers=60, days=400)))
-        self.tables = {**made, "dendrogram": merges.lazy(), "dendrogram_leaves": leaves.lazy()}
+        self.tables = frames(lines(customers=60, days=400))
 
     def handle_output(self, context: dg.OutputContext, obj: object) -> None:
         raise AssertionError("the report has no table to store")
@@ -47,6 +46,7 @@ def materialize(root: Path, instance: dg.DagsterInstance) -> dict[str, Any]:
         resources={
             "nights": SimpleNamespace(of=lambda _: NIGHT),
             "report_store": ReportStore(root),
+            "writers": Writers(root / "drafts"),
             "warehouse": Frames(),
         },
     )
@@ -62,7 +62,7 @@ def test_the_asset_writes_the_report_and_shows_its_headline_charts_and_path(tmp_
         facts = json.loads(page.with_suffix(".json").read_text("utf-8"))
         assert shown["headline"].startswith(f"**{facts['headline']}**")
         assert shown["seconds"] > 0 and shown["as_of"] == "2024-06-30"
-        for name in ("weekly", "stages", "rfm", "calibration", "personas", "sends", "held"):
+        for name in ("weekly", "stages", "rfm", "tiers", "segments"):
             title, picture = shown[f"chart {name}"].split("\n\n")
             assert title.startswith("**") and title.strip("*") in page.read_text("utf-8")
             drawn = base64.b64decode(picture.partition("base64,")[2].rstrip(")")).decode()

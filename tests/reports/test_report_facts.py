@@ -1,219 +1,54 @@
-"""The facts against a slow, plain re-computation from the rows of the tables."""
+"""The facts of sales, the last day, customers, tonight and quality: recomputed row by row, and what they stand for."""
 
 import datetime as dt
-import math
-from collections import Counter, defaultdict
-from dataclasses import replace
+import importlib
 from decimal import Decimal
-from typing import Any
 
 import numpy as np
 import polars as pl
 import pytest
+from cases import ASSUMING, frames_of, rows_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from report_frames import AS_OF, SHOP, lines, tables
+from report_frames import AS_OF, SHOP, frames, lines, tables
 
-from lifecycle_assets.reports.customers import NOT_YET, STAGES
+from lifecycle_assets.dispatch.ledger import Ledger
+from lifecycle_assets.reports import customers, last_day, quality, sales, tonight
 from lifecycle_assets.reports.facts import Facts
-from lifecycle_assets.reports.lifecycle import Tables, lifecycle_facts
-from lifecycle_assets.reports.sales import sales
+from lifecycle_assets.reports.tables import Tables
+from lifecycle_assets.settings import Shop
 
-Rows = list[dict[str, Any]]
-
-
-def plain(tables: Tables) -> dict[str, Rows]:
-    return {name: frame.collect().to_dicts() for name, frame in vars(tables).items()}
+TOPICS = (sales, last_day, customers, tonight, quality)
 
 
-def share(part: Any, whole: Any) -> float | None:
-    return float(part) / float(whole) if whole and whole > 0 else None
-
-
-def naive(data: dict[str, Rows]) -> dict[str, Any]:  # noqa: PLR0912
-    """Every number of the report but the intervals and the settings, row by row."""
-    found: dict[str, Any] = {}
-    completed = [r for r in data["order_lines"] if r["status"] == "completed" and r["order_date"] <= AS_OF]
-    purchases = [r for r in data["orders"] if r["is_purchase"]]
-    dates = [r["order_date"] for r in completed]
-    found |= {"as_of": AS_OF, "data.first": min(dates), "data.last": max(dates), "data.age": (AS_OF - max(dates)).days}
-
-    def window(days: int, shift: int) -> dict[str, Any]:
-        last = AS_OF - dt.timedelta(days=shift)
-        inside = [last - dt.timedelta(days=back) for back in range(days)]
-        revenue = sum((r["amount"] for r in completed if r["customer_id"] and r["order_date"] in inside), Decimal(0))
-        orders = [r for r in purchases if r["order_date"] in inside]
-        buyers = len({r["customer_id"] for r in orders})
-        return {
-            "revenue": revenue,
-            "orders": len(orders),
-            "buyers": buyers,
-            "ticket": revenue / len(orders) if orders else None,
-            "frequency": len(orders) / buyers if buyers else None,
-            "reached": min(dates) <= inside[-1],
-        }
-
-    for days in (30, 90):
-        now = window(days, 0)
-        for name in ("revenue", "orders", "buyers", "ticket", "frequency"):
-            found[f"sales.{days}d.{name}"] = now[name]
-        for other, shift in (("before", days), ("year", 364)):
-            then = window(days, shift)
-            if then["reached"]:
-                for name in ("revenue", "orders", "buyers", "ticket", "frequency"):
-                    found[f"sales.{days}d.{name}/{other}"] = then[name]
-                    if then[name]:
-                        found[f"sales.{days}d.{name}/{other}/change"] = float(now[name]) / float(then[name]) - 1
-        since = AS_OF - dt.timedelta(days=days - 1)
-        guests = [r for r in completed if r["customer_id"] is None and r["order_date"] >= since]
-        found[f"sales.{days}d.guest_revenue"] = sum((r["amount"] for r in guests), Decimal(0))
-        found[f"sales.{days}d.guest_orders"] = len({r["order_id"] for r in guests if r["quantity"] > 0})
-    now, then = window(30, 0), window(30, 30)
-    mean = float(now["revenue"] - then["revenue"]) / math.log(now["revenue"] / then["revenue"])
-    for name in ("buyers", "frequency", "ticket"):
-        found[f"why.{name}"] = mean * math.log(float(now[name]) / float(then[name]))
-
-    weeks: dict[dt.date, Decimal] = {}
-    for back in range(52):
-        end = AS_OF - dt.timedelta(days=7 * back)
-        weeks[end] = sum(
-            (r["amount"] for r in completed if r["customer_id"] and 0 <= (end - r["order_date"]).days < 7), Decimal(0)
-        )
-    found |= {"weekly.latest": weeks[AS_OF], "weekly.latest.week": AS_OF}
-    for name, pick in (("highest", max), ("lowest", min)):
-        found[f"weekly.{name}"] = pick(weeks.values())
-        found[f"weekly.{name}.week"] = min(week for week in weeks if weeks[week] == found[f"weekly.{name}"])
-
-    then_day = AS_OF - dt.timedelta(days=30)
-    earlier = {r["customer_id"]: r["stage"] for r in data["timeline"] if r["since"] <= then_day <= r["until"]}
-    latest = {r["customer_id"]: r["stage"] for r in data["lifecycle_stage"]}
-    pairs = Counter((earlier.get(customer, NOT_YET), stage) for customer, stage in latest.items())
-    good, bad = {"new", "active", "won_back"}, {"at_risk", "lapsed"}
-
-    def moved(test: Any) -> int:
-        return sum(count for (a, b), count in pairs.items() if test(a, b))
-
-    found["customers"], found["customers/before"] = len(latest), len(earlier)
-    found["stage.healthy"] = sum(stage in good for stage in latest.values())
-    found["stage.healthy.share"] = share(found["stage.healthy"], len(latest))
-    for stage in STAGES:
-        found[f"stage.{stage}"] = list(latest.values()).count(stage)
-        found[f"stage.{stage}.share"] = share(found[f"stage.{stage}"], len(latest))
-        found[f"stage.{stage}/before"] = list(earlier.values()).count(stage)
-    found["moves.slipped"] = moved(lambda a, b: a in good and b in bad)
-    found["moves.returned"] = moved(lambda a, b: a in bad and b in good)
-    found["moves.lapsed"] = moved(lambda a, b: a not in {"lapsed", NOT_YET} and b == "lapsed")
-    found["moves.joined"] = moved(lambda a, b: a == NOT_YET)
-    found["moves.net"] = found["moves.returned"] - found["moves.slipped"]
-
-    spent = {r["customer_id"]: r["purchase_total"] for r in data["customer_features"]}
-    everything = sum(spent.values())
-    cells: dict[tuple[int, int], list[str]] = defaultdict(list)
-    groups: dict[str, list[str]] = defaultdict(list)
-    for r in data["customer_rfm"]:
-        cells[r["recency_score"], r["frequency_score"]].append(r["customer_id"])
-        groups[f"tier.{r['rfm_tier']}"].append(r["customer_id"])
-    for r in data["customer_loyalty"]:
-        groups[f"segment.{r['segment']}"].append(r["customer_id"])
-        if r["segment"] in {"Platinum", "Gold"}:
-            groups["segment.top_two"].append(r["customer_id"])
-    for name, members in [*groups.items(), ("best_cell", cells[5, 5])]:
-        revenue = sum(spent[customer] for customer in members)
-        found[name], found[f"{name}.share"] = len(members), share(len(members), len(latest))
-        found[f"{name}.revenue_share"] = share(revenue, everything)
-        if name not in {"best_cell", "segment.top_two"}:
-            found[f"{name}.revenue"] = revenue
-    fullest = max(sorted(cells), key=lambda cell: len(cells[cell]))
-    found |= {"fullest_cell": len(cells[fullest]), "rfm.bins": 5}
-    found |= {"fullest_cell.recency": fullest[0], "fullest_cell.frequency": fullest[1]}
-
-    year = [r for r in data["clv_forecast"] if r["horizon_months"] == 12]
-    total = sum(r["expected_value"] for r in year)
-    found |= {"value.total": total, "value.months": 12}
-    for tier in {r["clv_tier"] for r in year}:
-        worth = [r["expected_value"] for r in year if r["clv_tier"] == tier]
-        found |= {f"value.{tier}.share": len(worth) / len(year), f"value.{tier}.value_share": sum(worth) / total}
-    won = next(r for r in data["clv_evaluation"] if r["chosen"])
-    rival = next(r for r in data["clv_evaluation"] if r["candidate"] == "past_rate")
-    found |= {"value.race.months": won["months"], "value.race.mae": won["mae"], "value.race.baseline": rival["mae"]}
-    found |= {"value.race.error": won["total_error_pct"] / 100, "value.race.coverage": won["interval_coverage"]}
-
-    mean = float(everything) / len(spent)
-    found |= {"personas": len(data["segment_profiles"]), "persona.silhouette": 0.62, "persona.stability": 0.4}
-    for number, rich in ((1, False), (2, True)):
-        worth = [float(total) for total in spent.values() if (float(total) > mean) is rich]
-        found |= {f"persona.{number}.share": len(worth) / len(spent)}
-        found |= {f"persona.{number}.revenue_share": sum(worth) / float(everything)}
-
-    exported = [r for r in data["ledger"] if r["as_of"] == AS_OF and r["event"] == "exported"]
-    later = max((r["as_of"] for r in data["ledger"] if r["as_of"] > AS_OF and r["event"] == "exported"), default=None)
-    out = {r["customer_id"] for r in exported}
-    refused = {
-        r["customer_id"]: r["detail"].removesuffix(" at export")
-        for r in data["ledger"]
-        if r["as_of"] == AS_OF and r["event"] == "cancelled" and r["detail"].endswith(" at export")
-    }
-    planned = [r for r in data["decisions"] if r["action"] == "send"]
-    sends = [r for r in planned if r["customer_id"] in out]
-    holds = [r for r in data["decisions"] if r["action"] == "hold"]
-    for r in planned:
-        if r["customer_id"] not in out:
-            reason = refused.get(r["customer_id"], "superseded" if later else "unreleased")
-            holds.append({**r, "reason": reason})
-    found |= {"tonight.decided": len(data["decisions"]), "tonight.sends": len(sends), "tonight.holds": len(holds)}
-    found |= {"tonight.planned": len(planned), "tonight.batches": len({r["batch_id"] for r in exported})}
-    withheld = Counter(refused[r["customer_id"]] for r in planned if r["customer_id"] in refused.keys() - out)
-    found["tonight.withheld"] = withheld.total()
-    found |= {f"withheld.{reason}": count for reason, count in withheld.items()}
-    found["tonight.superseded"] = sum(r["reason"] == "superseded" for r in holds)
-    found["tonight.later"] = later if found["tonight.superseded"] else None
-    found["tonight.holdout"] = sum(r["reason"] == "holdout" for r in holds)
-    found["tonight.value"] = sum(r["expected_value"] for r in sends)
-    found["tonight.responses"] = sum(r["score_propensity"] for r in sends)
-    hours = Counter(r["send_at_local"].hour for r in sends)
-    busiest = min(hours, key=lambda hour: (-hours[hour], hour))
-    found |= {"tonight.busiest_hour": dt.time(busiest), "tonight.busiest": hours[busiest]}
-    for name in {(r["programme"], r["channel"]) for r in sends}:
-        these = [r for r in sends if (r["programme"], r["channel"]) == name]
-        times = [r["send_at_local"].time() for r in these]
-        prefix = f"send.{'.'.join(name)}"
-        found |= {f"{prefix}.messages": len(these), f"{prefix}.first": min(times), f"{prefix}.last": max(times)}
-        found[f"{prefix}.value"] = sum(r["expected_value"] for r in these)
-        found[f"{prefix}.discount"] = max(r["discount_pct"] for r in these) / 100
-    for reason, count in Counter(r["reason"] for r in holds).items():
-        found |= {f"hold.{reason}": count, f"hold.{reason}.share": count / len(holds)}
-
-    reads = data["input_reads"]
-    found["rows.read"] = sum(r["rows_read"] for r in reads)
-    found["rows.kept"] = sum(r["rows_kept"] for r in reads)
-    found["rows.left_out"] = sum(r["rule"] == "left_out" for r in data["quarantine"])
-    found["rows.broken"] = sum(r["rule"] != "left_out" for r in data["quarantine"])
-    found["rows.tables"] = sum(r["rows_read"] > 0 for r in reads)
-    found["rows.broken.share"] = found["rows.broken"] / found["rows.read"]
-    found["rows.left_out.share"] = found["rows.left_out"] / found["rows.read"]
-    reasons = Counter((r["table"], r["message"]) for r in data["quarantine"])
-    found |= {f"reason.{place}": count for place, (_, count) in enumerate(reasons.most_common(), start=1)}
+def facts_of(made: Tables, shop: Shop = SHOP) -> Facts:
+    found = Facts([])
+    for topic in TOPICS:
+        found |= topic.facts(made, AS_OF, shop)
     return found
 
 
-@pytest.mark.parametrize("trend", [0.6, 0.0, -0.6])
-def test_every_fact_is_what_the_rows_say(trend: float) -> None:
-    made = tables(lines(customers=150, trend=trend))
-    facts = lifecycle_facts(made, AS_OF, SHOP)
-    expected = naive(plain(made))
-    for path, value in expected.items():
-        got = facts.value(path)
-        if isinstance(value, float | Decimal) and got is not None:
-            assert float(got) == pytest.approx(float(value), abs=6e-5), path
-        else:
-            assert got == value, path
-    constant = ("method.", "period.", "setting.")
-    assert {fact for fact in facts.facts if not fact.startswith(constant)} == {p for p in expected if "/" not in p}
+@pytest.mark.parametrize("case", ["rising", "flat", "falling", "tiny", "superseded"])
+def test_every_fact_is_what_the_rows_say(case: str) -> None:
+    facts = facts_of(Tables(frames_of(case)))
+    rows = rows_of(case)
+    again: dict[str, object] = {}
+    for topic in TOPICS:
+        again |= importlib.import_module(f"naive.{topic.__name__.rpartition('.')[2]}").naive(rows, AS_OF, ASSUMING)
+    for name, fact in facts.facts.items():
+        parts = {f"{name}/{other}/{part}" for other in fact.comparisons for part in ("value", "change", "lo", "hi")}
+        bounds = {f"{name}/{end}" for end in ("lo", "hi")}
+        for path in {name} | ((parts | bounds) & again.keys()):
+            got, expected = facts.value(path), again[path]
+            if isinstance(expected, float | Decimal) and got is not None:
+                assert float(str(got)) == pytest.approx(float(expected), rel=1e-6, abs=6e-5), path
+            else:
+                assert got == expected, path
 
 
 def test_what_was_planned_goes_out_is_held_back_or_was_superseded() -> None:
-    made = tables(lines(customers=150))
-    facts = lifecycle_facts(made, AS_OF, SHOP)
+    made = frames(lines(customers=150))
+    facts = facts_of(Tables(made))
     assert facts.value("tonight.sends") > 0
     assert facts.value("withheld.suppressed") > 0 and facts.value("withheld.expired") > 0
     assert facts.value("tonight.planned") == facts.value("tonight.sends") + facts.value("tonight.withheld")
@@ -221,31 +56,31 @@ def test_what_was_planned_goes_out_is_held_back_or_was_superseded() -> None:
     assert facts.value("tonight.later") is None
 
     lines_of_night = pl.col("as_of") == AS_OF
-    tomorrow = made.ledger.filter(lines_of_night, event="exported").with_columns(pl.col("as_of").dt.offset_by("1d"))
-    repeated = replace(made, ledger=pl.concat([made.ledger, tomorrow]))
-    assert lifecycle_facts(repeated, AS_OF, SHOP).to_json() == facts.to_json()
+    tomorrow = made["ledger"].filter(lines_of_night, event="exported").with_columns(pl.col("as_of").dt.offset_by("1d"))
+    repeated = Tables(made | {"ledger": pl.concat([made["ledger"], tomorrow])})
+    assert facts_of(repeated).to_json() == facts.to_json()
 
-    never = replace(made, ledger=pl.concat([made.ledger.filter(~lines_of_night), tomorrow]))
-    late = lifecycle_facts(never, AS_OF, SHOP)
+    never = Tables(made | {"ledger": pl.concat([made["ledger"].filter(~lines_of_night), tomorrow])})
+    late = facts_of(never)
     assert late.value("tonight.sends") == late.value("tonight.withheld") == late.value("tonight.batches") == 0
     assert late.value("tonight.superseded") == late.value("hold.superseded") == late.value("tonight.planned") > 0
     assert late.value("tonight.later") == AS_OF + dt.timedelta(days=1)
 
-    unborn = lifecycle_facts(replace(made, ledger=made.ledger.filter(~lines_of_night)), AS_OF, SHOP)
+    unborn = facts_of(Tables(made | {"ledger": made["ledger"].filter(~lines_of_night)}))
     assert unborn.value("hold.unreleased") == unborn.value("tonight.planned")
     assert unborn.value("tonight.superseded") == 0
 
 
 def test_the_reasons_for_a_change_add_up_to_it() -> None:
-    facts = lifecycle_facts(tables(lines(customers=100, trend=0.5)), AS_OF, SHOP)
+    facts = facts_of(tables(lines(customers=100, trend=0.5)))
     parts = sum(facts.value(f"why.{driver}") for driver in ("buyers", "frequency", "ticket"))
     assert float(parts) == pytest.approx(float(facts.value("sales.30d.revenue/before/difference")), abs=2e-4)
 
 
 def test_the_interval_is_that_of_a_bootstrap_over_customers() -> None:
-    made = tables(lines(customers=300, guests=0))
-    facts = lifecycle_facts(made, AS_OF, SHOP)
-    data = plain(made)
+    made = frames(lines(customers=300, guests=0))
+    facts = facts_of(Tables(made))
+    data = {name: made[name].collect().to_dicts() for name in ("orders", "order_lines")}
     numbers = {c: n for n, c in enumerate(sorted({r["customer_id"] for r in data["orders"]}))}
     spent, orders = np.zeros((2, len(numbers))), np.zeros((2, len(numbers)))
     for row in data["order_lines"]:
@@ -295,7 +130,7 @@ def _sales(rows: list[tuple[dt.date, str, str, Decimal]]) -> Facts:
     schema = {"order_date": pl.Date, "customer_id": pl.String, "order_id": pl.String, "amount": pl.Decimal(18, 4)}
     frame = pl.DataFrame(rows, schema, orient="row").lazy()
     order_lines = frame.with_columns(status=pl.lit("completed"), quantity=pl.lit(1.0))
-    return sales(order_lines, frame.with_columns(is_purchase=pl.col("amount") > 0), AS_OF)
+    return sales.sales(order_lines, frame.with_columns(is_purchase=pl.col("amount") > 0), AS_OF)
 
 
 day = st.integers(-5, 500).map(lambda back: AS_OF - dt.timedelta(days=back))
@@ -323,8 +158,72 @@ def test_a_comparison_needs_data_for_the_whole_earlier_period() -> None:
 def test_an_observation_window_leaves_the_trends_alone() -> None:
     made = tables(lines(customers=60))
     short = SHOP.model_copy(update={"customer": SHOP.customer.model_copy(update={"window_months": 1})})
-    facts, windowed = lifecycle_facts(made, AS_OF, SHOP), lifecycle_facts(made, AS_OF, short)
+    facts, windowed = facts_of(made), facts_of(made, short)
     assert windowed.value("data.first") == facts.value("data.first")
     for figure in ("sales.30d.revenue", "sales.90d.revenue", "sales.90d.orders"):
         assert windowed.value(figure) == facts.value(figure)
         assert windowed.verdict(figure) == facts.verdict(figure) != "none"
+
+
+def _orders(counts: list[int], since: int = 100) -> pl.LazyFrame:
+    """So many orders on AS_OF, on the same day of the week before ...; and one on a first day."""
+    days = [AS_OF - dt.timedelta(weeks=back) for back, count in enumerate(counts) for _ in range(count)]
+    days.append(AS_OF - dt.timedelta(days=since))
+    return pl.LazyFrame({"order_date": days, "customer_id": [f"c{n}" for n in range(len(days))], "is_purchase": True})
+
+
+def _last_day(counts: list[int], since: int = 100) -> Facts:
+    return last_day.last_day(_orders(counts, since), Ledger.empty().lazy(), AS_OF)
+
+
+@pytest.mark.parametrize(
+    ("counts", "since", "verdict", "bounds"),
+    [
+        ([30, 10, 11, 9, 10, 10, 12, 8, 10], 100, "rising", (3, 17)),
+        ([1, 10, 11, 9, 10, 10, 12, 8, 10], 100, "falling", (3, 17)),
+        ([17, 10, 11, 9, 10, 10, 12, 8, 10], 100, "flat", (3, 17)),
+        # One wild day in eight makes the usual wide.
+        ([17, 80, 0, 0, 0, 0, 0, 0, 0], 100, "flat", (0, 80)),
+        ([3, 1, 1, 1, 1, 1, 1, 1, 2], 100, "few", (None, None)),
+        ([3, 10, 11, 9, 10, 10, 12, 8, 0], 55, "none", (None, None)),
+    ],
+)
+def test_a_day_is_held_against_its_weekday(
+    counts: list[int], since: int, verdict: str, bounds: tuple[int | None, int | None]
+) -> None:
+    facts = _last_day(counts, since)
+    assert facts.verdict("day.orders", "usual") == verdict
+    usual = facts.facts["day.usual"]
+    assert (usual.lo, usual.hi) == bounds
+
+
+@pytest.mark.parametrize("size", [None, 3.0])
+def test_a_usual_day_is_called_unusual_about_one_time_in_twenty(size: float | None) -> None:
+    """Poisson counts, and counts that spread more (negative binomial)."""
+    rng = np.random.default_rng(11)
+    worlds = 300
+    drawn = rng.poisson(40 if size is None else rng.gamma(size, 40 / size, (worlds, 9)), (worlds, 9))
+    called = sum(_last_day(counts).verdict("day.orders", "usual") != "flat" for counts in drawn.tolist())
+    # Binomial(300, .05): 27 or more has a chance of about one in five hundred.
+    assert called <= 26
+
+
+def test_orders_since_a_message_are_those_of_its_customers() -> None:
+    made = frames(lines(customers=150))
+    facts = facts_of(Tables(made))
+    yesterday = AS_OF - dt.timedelta(days=1)
+    heard = made["ledger"].filter(as_of=yesterday, event="exported").collect()
+    assert facts.value("day.sent") == heard["customer_id"].n_unique() > 0
+    first = heard.head(1).with_columns(event=pl.lit("compensated"))
+    undone = facts_of(Tables(made | {"ledger": pl.concat([made["ledger"], first.lazy()])}))
+    assert undone.value("day.sent") == facts.value("day.sent") - 1
+    bought = (
+        made["orders"]
+        .filter("is_purchase", pl.col("order_date") == AS_OF)
+        .head(1)
+        .select("customer_id")
+        .collect()
+        .item()
+    )
+    to_one = heard.head(1).with_columns(customer_id=pl.lit(bought))
+    assert facts_of(Tables(made | {"ledger": to_one.lazy()})).value("day.sent.orders") == 1

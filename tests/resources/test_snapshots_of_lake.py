@@ -18,13 +18,17 @@ from lifecycle_assets.dispatch.ledger import Ledger, lines_of
 from lifecycle_assets.errors import LifecycleError
 from lifecycle_assets.features.stage import LifecycleStage
 from lifecycle_assets.inputs.contracts import Costs
+from lifecycle_assets.reports.facts import Facts
+from lifecycle_assets.reports.narrative import Sentence
+from lifecycle_assets.reports.render import Page
+from lifecycle_assets.reports.report import Report
 from resources.keeping import Keeping
 from resources.report_store import ReportStore
 from resources.warehouse.lake import Lake
 
 AT = dt.datetime(2024, 5, 2, 2, tzinfo=dt.UTC)
 NEXT = NIGHT + dt.timedelta(days=1)
-REPORT = {"shop_name": "A", "title": "Night", "language": "en", "headline": "well"}
+WORDS = "skip contents data_table made_from tiles notice numbers sheets others gallery"
 
 
 def keeping_at(path: Path) -> Keeping:
@@ -51,7 +55,9 @@ def live(keeping: Keeping, as_of: dt.date, size: int) -> None:
     line = {"shop_id": "a", "as_of": as_of, "idempotency_key": f"k{as_of}", "batch_id": "b", "customer_id": "c",
             "channel": "email", "programme": "p", "step": 1, "offer_id": None}  # fmt: skip
     lake.append(Ledger, "a", as_of, lines_of(pl.DataFrame([line]), "exported", at=AT, run="r"))
-    keeping.reports.put("a", as_of, "night", f"<p>{size}</p>", {**REPORT, "headline": str(size)})
+    said = [Sentence(text) for text in ("Night", "Dated", f"{size} rows")]
+    page = Page("en", "A", "Night", *said, [], [], [], [], dict.fromkeys(WORDS.split(), "word"))
+    keeping.reports.put(Report("night", "a", as_of, "EUR", page, Facts([])))
 
 
 def rows(keeping: Keeping, contract: Contract) -> int:
@@ -80,11 +86,10 @@ def test_a_restore_brings_tables_and_reports_back_but_not_what_was_sent(tmp_path
     assert keeping.lake.nights(LifecycleStage, "a") == [NIGHT]
     assert seen(keeping, "features.lifecycle_stage_history") == 3
     assert rows(keeping, Batches) == seen(keeping, "dispatch.batches") == 3
-    assert [path.name for path in sorted((tmp_path / "reports" / "a").glob("*/*"))] == [
-        "night.en.html",
-        "night.en.json",
-    ]
-    assert "5" not in (tmp_path / "reports" / "index.json").read_text("utf-8").replace(str(NIGHT), "")
+    left = [path.name for path in sorted((tmp_path / "reports" / "a").glob("*/*"))]
+    assert left == ["index.json", *(f"night.en.{suffix}" for suffix in ("html", "json", "pdf", "xlsx"))]
+    for gallery in (tmp_path / "reports" / "index.html", tmp_path / "reports" / "a" / "index.html"):
+        assert "3 rows" in gallery.read_text("utf-8") and "5 rows" not in gallery.read_text("utf-8")
     # The ledger, the texts of what was sent, and the raw tables stay.
     assert rows(keeping, Ledger) == 2
     assert keeping.lake.nights(Batches, "a") == [NIGHT, NEXT]

@@ -26,13 +26,14 @@ from lifecycle_assets.models.propensity import drawn
 from lifecycle_assets.models.score_training import learnt, snapshot_days
 from lifecycle_assets.models.segmentation_labels import SegmentationLabels
 from lifecycle_assets.night import Night, night_of
-from lifecycle_assets.wiring import reads, table_asset
+from lifecycle_assets.wiring import HEAVY, reads, table_asset
 
 MODEL = "churn_risk"
 
 
 @dg.asset(
     **table_asset(ChurnRiskEvaluation, "xgboost", resources=(STORE, "snapshots")),
+    pool=HEAVY,
     ins=reads(CustomerOrders, Subscriptions, ChurnLabels),
 )
 def churn_risk_evaluation(

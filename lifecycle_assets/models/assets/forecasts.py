@@ -29,13 +29,13 @@ from lifecycle_assets.models.forecast_series import (
 from lifecycle_assets.models.forecast_units import ForecastUnits
 from lifecycle_assets.models.segmentation_labels import SegmentationLabels
 from lifecycle_assets.night import Night, night_of
-from lifecycle_assets.wiring import asset_key, picture, reads, table_asset
+from lifecycle_assets.wiring import HEAVY, asset_key, picture, reads, table_asset
 
 # What all series of a shop are made of.
 SOURCES = (OrderLines, IdentityMap, SegmentationLabels, Costs)
 
 
-@dg.asset(**table_asset(ForecastEvaluation, "numba", resources=["lake"]), ins=reads(*SOURCES))
+@dg.asset(**table_asset(ForecastEvaluation, "numba", resources=["lake"]), pool=HEAVY, ins=reads(*SOURCES))
 def forecast_evaluation(
     context: dg.AssetExecutionContext,
     order_lines: pl.LazyFrame,

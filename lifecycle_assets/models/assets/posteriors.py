@@ -27,7 +27,7 @@ from lifecycle_assets.models.nba_scores import NbaScores
 from lifecycle_assets.models.response_cells import expected_rates
 from lifecycle_assets.models.send_time_posteriors import SendTimePosteriors
 from lifecycle_assets.night import Night, night_of
-from lifecycle_assets.wiring import SHOPS, reads, table_asset, table_out
+from lifecycle_assets.wiring import HEAVY, SHOPS, reads, table_asset, table_out
 
 # The slices of the nights before, and the ledger, which comes later in the night, are read from the lake itself.
 LAKE = "lake"
@@ -63,6 +63,7 @@ def message_evidence(
     ins={**reads(MessageEvidence, IdentityMap, CustomerLoyalty, CustomerOrders, Customers, OrderLines), **REACH},
     partitions_def=SHOPS,
     required_resource_keys={"nights", LAKE},
+    pool=HEAVY,
 )
 def posteriors(
     context: dg.AssetExecutionContext,

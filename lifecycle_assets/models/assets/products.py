@@ -21,7 +21,7 @@ from lifecycle_assets.models.recommendations import UserRecommendations
 from lifecycle_assets.models.similar_items import SimilarItems
 from lifecycle_assets.models.upsell import UpsellSuggestions
 from lifecycle_assets.night import night_of
-from lifecycle_assets.wiring import SHOPS, picture, reads, table_asset, table_out
+from lifecycle_assets.wiring import HEAVY, SHOPS, picture, reads, table_asset, table_out
 
 
 @dg.asset(**table_asset(CrossSellMatrix, "numba"), ins=reads(OrderLines, Products, IdentityMap))
@@ -120,6 +120,7 @@ def upsell_suggestions(
     ins=reads(PriceHistory, OrderLines, Products),
     partitions_def=SHOPS,
     required_resource_keys={"nights"},
+    pool=HEAVY,
 )
 def prices(
     context: dg.AssetExecutionContext, price_history: pl.LazyFrame, order_lines: pl.LazyFrame, products: pl.LazyFrame

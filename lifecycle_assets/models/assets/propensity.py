@@ -34,7 +34,7 @@ from lifecycle_assets.models.propensity_respond import (
 from lifecycle_assets.models.propensity_upgrade import PropensityUpgrade, PropensityUpgradeEvaluation
 from lifecycle_assets.models.score_training import learnt, snapshot_days
 from lifecycle_assets.night import Night, night_of
-from lifecycle_assets.wiring import reads, table_asset
+from lifecycle_assets.wiring import HEAVY, reads, table_asset
 
 BUY, UPGRADE = PropensityBuy.table, PropensityUpgrade.table
 
@@ -45,6 +45,7 @@ def _response(outcome: str) -> str:
 
 @dg.asset(
     **table_asset(PropensityBuyEvaluation, "xgboost", resources=(STORE, "snapshots")),
+    pool=HEAVY,
     ins=reads(OrderLines, Products, IdentityMap, CustomerOrders),
 )
 def propensity_buy_evaluation(
@@ -101,6 +102,7 @@ def propensity_buy(
 
 @dg.asset(
     **table_asset(PropensityRespondEvaluation, "xgboost", resources=(STORE,)),
+    pool=HEAVY,
     ins=reads(Engagement, OrderLines, IdentityMap),
 )
 def propensity_respond_evaluation(
@@ -165,6 +167,7 @@ def propensity_respond(
 
 @dg.asset(
     **table_asset(PropensityUpgradeEvaluation, "xgboost", resources=(STORE, "snapshots")),
+    pool=HEAVY,
     ins=reads(Subscriptions, Customers, IdentityMap),
 )
 def propensity_upgrade_evaluation(

@@ -21,13 +21,15 @@ from lifecycle_assets.models.score_training import learnt
 from lifecycle_assets.models.visitor_intent import VisitorIntent
 from lifecycle_assets.models.visitor_intent_evaluation import SESSION, SEVEN_DAYS, Newest, VisitorIntentEvaluation
 from lifecycle_assets.night import night_of
-from lifecycle_assets.wiring import reads, table_asset
+from lifecycle_assets.wiring import HEAVY, reads, table_asset
 
 VISITOR_MODELS = {target: f"visitor_intent_{target}" for target in (SEVEN_DAYS, SESSION)}
 
 
 @dg.asset(
-    **table_asset(VisitorIntentEvaluation, "xgboost", resources=(STORE,)), ins=reads(WebEvents, Products, IdentityMap)
+    **table_asset(VisitorIntentEvaluation, "xgboost", resources=(STORE,)),
+    pool=HEAVY,
+    ins=reads(WebEvents, Products, IdentityMap),
 )
 def visitor_intent_evaluation(
     context: dg.AssetExecutionContext, web_events: pl.LazyFrame, products: pl.LazyFrame, identity_map: pl.LazyFrame

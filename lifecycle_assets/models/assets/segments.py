@@ -30,10 +30,12 @@ from lifecycle_assets.models.segmentation_labels import SegmentationLabels
 from lifecycle_assets.models.subsegment_profiles import SubsegmentProfiles
 from lifecycle_assets.models.subsegments import SubsegmentBenchmark, Subsegments
 from lifecycle_assets.night import Night, night_of
-from lifecycle_assets.wiring import picture, reads, table_asset
+from lifecycle_assets.wiring import HEAVY, picture, reads, table_asset
 
 
-@dg.asset(**table_asset(SegmentationBenchmark, "scikit-learn", resources=["lake"]), ins=reads(CustomerFeatures))
+@dg.asset(
+    **table_asset(SegmentationBenchmark, "scikit-learn", resources=["lake"]), pool=HEAVY, ins=reads(CustomerFeatures)
+)
 def segmentation_benchmark(context: dg.AssetExecutionContext, customer_features: pl.LazyFrame) -> pl.DataFrame:
     night = night_of(context)
     settings, last = night.settings.segmentation, _last_segmentation(context, night)

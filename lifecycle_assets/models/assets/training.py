@@ -59,7 +59,7 @@ def trained(
     if (
         champion is None
         or latest.card["made_by"] != made_by
-        or is_due(latest.trained_as_of, night.as_of, night.settings.scores.retrain_days)
+        or is_due(latest.trained_as_of, night.as_of, night.settings.retrain_days(night.settings.scores.retrain_days))
     ):
         challenger = make()
         evaluation = challenger.evaluation.with_columns(trained_as_of=pl.lit(night.as_of))
@@ -147,6 +147,7 @@ def audit_check(contract: Contract, *names: str) -> dg.AssetChecksDefinition:
 
 def _fingerprint(night: Night, features: Sequence[str]) -> str:
     settings = night.settings.model_dump(mode="json", include=LEARNT_BY)
+    del settings["scores"]["retrain_days"]  # says when, not what
     return hashlib.sha256(json.dumps([settings, list(features)], sort_keys=True).encode()).hexdigest()
 
 

@@ -12,7 +12,7 @@ from lifecycle_assets.models.uplift_chart import qini_curve
 from lifecycle_assets.models.uplift_curve import UpliftCurve
 from lifecycle_assets.models.uplift_evaluation import UpliftEvaluation, shown
 from lifecycle_assets.night import night_of
-from lifecycle_assets.wiring import SHOPS, picture, reads, table_out
+from lifecycle_assets.wiring import HEAVY, SHOPS, picture, reads, table_out
 
 
 @dg.multi_asset(
@@ -21,6 +21,7 @@ from lifecycle_assets.wiring import SHOPS, picture, reads, table_out
     ins=reads(CampaignAssignments, IdentityMap, CustomerFeatures),
     partitions_def=SHOPS,
     required_resource_keys={"nights", "snapshots"},
+    pool=HEAVY,
 )
 def uplift(
     context: dg.AssetExecutionContext,

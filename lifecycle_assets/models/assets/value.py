@@ -13,13 +13,13 @@ from lifecycle_assets.models.clv_candidates import buyers, outcome
 from lifecycle_assets.models.clv_evaluation import ClvEvaluation
 from lifecycle_assets.models.clv_forecast import ClvForecast
 from lifecycle_assets.night import night_of
-from lifecycle_assets.wiring import reads, table_asset
+from lifecycle_assets.wiring import HEAVY, reads, table_asset
 
 # What an asset needs that looks at the shop as of past days.
 PAST = ("snapshots",)
 
 
-@dg.asset(**table_asset(ClvEvaluation, "scikit-learn", resources=PAST), ins=reads(Orders, CustomerOrders))
+@dg.asset(**table_asset(ClvEvaluation, "scikit-learn", resources=PAST), pool=HEAVY, ins=reads(Orders, CustomerOrders))
 def clv_evaluation(
     context: dg.AssetExecutionContext, orders: pl.LazyFrame, customer_orders: pl.LazyFrame
 ) -> pl.DataFrame:

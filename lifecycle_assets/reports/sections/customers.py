@@ -167,7 +167,7 @@ def _groups(tell: Teller, name: str, rows: Sequence[Row], head: str, title: Sent
     groups = [Group(tell.word(f"{head}.{row['name']}", row["name"]), f"{head}.{row['name']}", row) for row in rows]
     cells = [
         [
-            group.label,
+            str(group.label),
             tell.show(group.row["customers"], "customers"),
             tell.show(group.row["share"], "share"),
             tell.show(group.row["revenue"], "currency"),

@@ -14,7 +14,7 @@ SHARES = ("share", "revenue_share")
 class Group(NamedTuple):
     """A group's name for people, the facts `<fact>.share` and `<fact>.revenue_share`, and the row that holds both."""
 
-    label: str
+    label: str | Sentence
     fact: str
     row: Row
 
@@ -24,7 +24,7 @@ def shares(tell: Teller, name: str, groups: Sequence[Group], title: Sentence, ta
     series = (tell.word("chart.groups.customers"), tell.word("chart.groups.revenue"))
     data = [
         {
-            "group": group.label,
+            "group": str(group.label),
             "series": label,
             # A share below zero (more returned than bought) has no bar, its label tells it.
             "value": max(0.0, group.row[column] or 0.0),

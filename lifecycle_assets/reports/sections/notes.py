@@ -14,9 +14,10 @@ def reading(tell: Teller) -> render.Section:
         "short": "period.short",
         "long": "period.long",
         "year": "period.year",
+        "weeks": "day.weeks",
         "date": "as_of",
     }
-    keys = ("intervals", "few", "periods", "revenue", "future")
+    keys = ("intervals", "few", "usual", "periods", "revenue", "future")
     notes = [tell.say(f"reading.{key}", **paths) for key in keys]
     return render.Section("reading", tell.word("section.reading"), notes=notes)
 

@@ -1,6 +1,7 @@
 """What was read, what was set aside, and why."""
 
 from lifecycle_assets.reports import charts, render
+from lifecycle_assets.reports.facts import Row
 from lifecycle_assets.reports.telling import Teller
 
 
@@ -35,7 +36,7 @@ def _set_aside(tell: Teller) -> list[render.Figure]:
     rows = tell.facts.tables["set_aside"]
     if not rows:
         return []
-    texts = [f"{row['table']}: {row['message']}" for row in rows]
+    texts = [_reason(tell, row) for row in rows]
     told = [(text, f"reason.{place}") for place, text in enumerate(texts, start=1)]
     cells = [[text, tell.show(row["rows"], "rows")] for text, row in zip(texts, rows, strict=True)]
     return [
@@ -54,3 +55,12 @@ def _set_aside(tell: Teller) -> list[render.Figure]:
             [tell.table("set_aside", ("reason", "rows"), cells)],
         )
     ]
+
+
+def _reason(tell: Teller, row: Row) -> str:
+    """The rule in the reader's language, with the shop's own names of table and column and its own words for what to leave
+    out."""
+    kind = "column" if row["column"] else "row"
+    key = f"rule.{kind}.{row['rule']}"
+    known = key if key in tell.writer.catalogue else f"rule.{kind}.unknown"
+    return tell.say(known, words={name: row[name] or "" for name in ("table", "column", "rule", "reason")}).text

@@ -17,12 +17,11 @@ def sales(tell: Teller) -> render.Section:
         verdict = tell.facts.verdict(f"sales.30d.{name}")
         if verdict in {"rising", "falling"}:
             found = f"sales.30d.{name}/before"
-            paths: dict[str, Any] = {
-                "value": f"sales.30d.{name}",
-                "before": f"{found}/value",
-                "change": f"{found}/change",
-            }
-            sentences.append(tell.say(f"sales.{verdict}.{name}", days="period.short", **paths))
+            parts = {"before": "value", "change": "change", "lo": "lo", "hi": "hi"}
+            paths: dict[str, Any] = {word: f"{found}/{part}" for word, part in parts.items()}
+            sentences.append(
+                tell.say(f"sales.{verdict}.{name}", value=f"sales.30d.{name}", days="period.short", **paths)
+            )
         elif verdict == "flat":
             steady.append(tell.word(f"figure.{name}"))
     if steady:
