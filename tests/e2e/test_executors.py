@@ -14,8 +14,8 @@ from lifecycle_assets.wiring import SHOP_TAG
 
 ROOT = Path(__file__).parents[2]
 SHOP = "name: A\ntimezone: Europe/Madrid\ncurrency: EUR\ncountry: ES\ninput: {0}\nas_of: 2024-06-30\n"
-TABLES = ("raw.order_lines", "features.orders", "features.customer_orders", "features.customer_rfm")
-SELECT = '+key:"features/customer_rfm"'
+TABLES = ("raw.order_lines", "features.identity_map", "features.orders")
+SELECT = '+key:"features/orders"'
 
 
 @pytest.fixture
