@@ -5,12 +5,13 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 HOME_FOLDER ?= home
 
-.PHONY: demo dev test lint bench docs lock clean help
+.PHONY: demo dev test faults lint bench docs lock clean help
 
 help:
 	@echo "make demo   set up, run every asset on real demo data, say where to look"
 	@echo "make dev    the Dagster UI on ./home (http://127.0.0.1:3000)"
 	@echo "make test   set up and run all tests and checks"
+	@echo "make faults kill, repeat and cut off whole nights"
 	@echo "make bench  measure speed and memory beside the naive ways"
 	@echo "make docs   write the data dictionary and the settings page anew"
 	@echo "make lint   formatting, style, types, architecture"
@@ -25,6 +26,10 @@ dev: $(READY)
 test: $(READY) lint
 	@echo "== testing"
 	@$(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder
+
+# Nights that are killed, run twice at once, repeated, and cut off from their database: about ten minutes.
+faults: $(READY)
+	@$(BIN)/python -m pytest tests/faults -m nights
 
 lint: $(READY)
 	@echo "== checking style, types and architecture"

@@ -32,6 +32,7 @@ print("ready", flush=True)
 while not pathlib.Path(stop).exists():
     read()
     reads += 1
+    time.sleep(0.02)
 read()
 print(reads, len(nights), flush=True)
 """

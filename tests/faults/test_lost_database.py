@@ -48,7 +48,7 @@ def calm_features(tmp_path_factory: pytest.TempPathFactory, kiosk: Path) -> Home
     return home
 
 
-@pytest.mark.slow
+@pytest.mark.nights
 def test_both_stores_hold_the_same_night_and_answer_analysts_alike(calm: Calm, new_home: NewHome, url: str) -> None:
     home = new_home(deployment=f"warehouse: '{url}'\n")
     assert run_here(home).success
@@ -61,7 +61,7 @@ def test_both_stores_hold_the_same_night_and_answer_analysts_alike(calm: Calm, n
         assert _plain(ours) == _plain(theirs), sql
 
 
-@pytest.mark.slow
+@pytest.mark.nights
 def test_a_connection_lost_in_the_middle_fails_the_night_and_the_next_catches_up(
     new_home: NewHome, calm_features: Home, address: str, url: str
 ) -> None:

@@ -13,7 +13,7 @@ Calm = tuple[Home, list[Step]]
 NewHome = Callable[..., Home]
 
 
-@pytest.mark.slow
+@pytest.mark.nights
 def test_a_night_that_was_killed_is_made_good_by_the_next(calm: Calm, new_home: NewHome) -> None:
     other, steps = calm
     home = new_home()
@@ -23,7 +23,7 @@ def test_a_night_that_was_killed_is_made_good_by_the_next(calm: Calm, new_home: 
     assert ends_alike(home, other) == []
 
 
-@pytest.mark.slow
+@pytest.mark.nights
 def test_of_two_runs_at_once_one_waits_and_each_message_goes_out_once(calm: Calm, new_home: NewHome) -> None:
     home = new_home()
     both = [start(home), start(home)]
@@ -32,7 +32,7 @@ def test_of_two_runs_at_once_one_waits_and_each_message_goes_out_once(calm: Calm
     assert differences(home, calm[0]) == []
 
 
-@pytest.mark.slow
+@pytest.mark.nights
 def test_a_repeated_night_changes_no_byte(calm: Calm) -> None:
     home, _ = calm
     first = bytes_of(home)
