@@ -138,7 +138,7 @@ def test_an_open_address_is_warned_of(home: Path) -> None:
     assert server.stderr is not None
     assert "http://0.0.0.0:" in server.stderr.readline()
     assert "no log-in" in server.stderr.readline()
-    server.send_signal(signal.SIGINT)
+    server.terminate()
     server.communicate(timeout=20)
 
 
