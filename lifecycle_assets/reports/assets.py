@@ -11,7 +11,6 @@ from typing import Any
 import dagster as dg
 import polars as pl
 
-from lifecycle_assets.dispatch.writer import Writer
 from lifecycle_assets.night import night_of
 from lifecycle_assets.reports import backtest as of_backtest
 from lifecycle_assets.reports import dictionary as of_dictionary
@@ -20,7 +19,7 @@ from lifecycle_assets.reports import forecast as of_forecast
 from lifecycle_assets.reports import lifecycle as of_lifecycle
 from lifecycle_assets.reports import segmentation as of_segmentation
 from lifecycle_assets.reports.rephrasing import rephrased
-from lifecycle_assets.reports.report import Report, in_languages
+from lifecycle_assets.reports.report import in_languages
 from lifecycle_assets.reports.tables import Tables
 from lifecycle_assets.wiring import SHOPS, picture, reads
 
@@ -55,8 +54,11 @@ def _write(context: dg.AssetExecutionContext, made: Any, frames: Mapping[str, pl
         lambda language: made.report(facts, night.shop, night.as_of, night.settings, language), languages
     )
     if writer := context.resources.writers.of(night.settings.reports.writer):
-        reports, worded = _reworded(reports, writer)
-        context.add_output_metadata({"sentences worded anew": worded})
+        worded = {language: rephrased(report, writer) for language, report in reports.items()}
+        reports = {language: done.report for language, done in worded.items()}
+        context.add_output_metadata({"sentences worded anew": sum(done.used for done in worded.values())})
+        for problem in sorted({done.problem for done in worded.values() if done.problem}):
+            context.log.warning(f"sentences stay as they are: {problem}")
     pages = context.resources.report_store.put(*reports.values())
     paths = dict(zip(languages, pages, strict=True))
     own = night.settings.language if night.settings.language in languages else languages[0]
@@ -76,11 +78,6 @@ def _write(context: dg.AssetExecutionContext, made: Any, frames: Mapping[str, pl
             },
         }
     )
-
-
-def _reworded(reports: Mapping[str, Report], writer: Writer) -> tuple[dict[str, Report], int]:
-    done = {language: rephrased(report, writer) for language, report in reports.items()}
-    return {language: report for language, (report, _) in done.items()}, sum(used for _, used in done.values())
 
 
 lifecycle = _report_asset(

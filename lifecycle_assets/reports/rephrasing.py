@@ -11,6 +11,7 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import NamedTuple
 
 from lifecycle_assets.dispatch.fact_check import invented
 from lifecycle_assets.dispatch.writer import Writer
@@ -41,10 +42,17 @@ TURNS = {
 }
 
 
-def rephrased(report: Report, writer: Writer) -> tuple[Report, int]:
-    """The report with the writer's wordings where they hold, and how many do. After a writer that does not answer no more is
-    asked."""
-    page, used = report.page, 0
+class Rephrased(NamedTuple):
+    """A report, how many of its sentences the writer has worded, and why it was asked no more, where it was not."""
+
+    report: Report
+    used: int
+    problem: str
+
+
+def rephrased(report: Report, writer: Writer) -> Rephrased:
+    """The report with the writer's wordings where they hold. After a writer that does not answer no more is asked."""
+    page, used, problem = report.page, 0, ""
     answers, sections = list(page.answers), list(page.sections)
     try:
         for place, (question, said) in enumerate(answers):
@@ -55,9 +63,9 @@ def rephrased(report: Report, writer: Writer) -> tuple[Report, int]:
             worded = _worded(section.sentences, page.language, writer)
             used += _changed(section.sentences, worded)
             sections[place] = replace(section, sentences=worded)
-    except LifecycleError:
-        pass
-    return replace(report, page=replace(page, answers=answers, sections=sections)), used
+    except LifecycleError as error:
+        problem = str(error)
+    return Rephrased(replace(report, page=replace(page, answers=answers, sections=sections)), used, problem)
 
 
 def brief(sentences: Sequence[Sentence], language: str) -> str:

@@ -13,7 +13,7 @@ import pytest
 from cases import told, undrawn
 
 from lifecycle_assets.reports.narrative import Sentence
-from lifecycle_assets.reports.rephrasing import rephrased, same
+from lifecycle_assets.reports.rephrasing import Rephrased, rephrased, same
 from lifecycle_assets.reports.report import Report
 from lifecycle_assets.settings import WritingModel
 from resources.writers import HttpWriter
@@ -81,7 +81,7 @@ class _Handler(BaseHTTPRequestHandler):
         """Nothing on the screen."""
 
 
-def worded(server: Any, folder: Path, answer: Answer) -> tuple[Report, int]:
+def worded(server: Any, folder: Path, answer: Answer) -> Rephrased:
     server.answer = answer
     url = f"http://127.0.0.1:{server.server_address[1]}/v1"
     return rephrased(_plain(), HttpWriter(WritingModel(url=url, model="m"), folder, None))
@@ -94,9 +94,11 @@ def _plain() -> Report:
 
 
 def test_words_change_and_every_number_stays(model: ThreadingHTTPServer, tmp_path: Path) -> None:
-    report, used = worded(model, tmp_path, lambda said: [f"In short: {one[0].lower()}{one[1:]}" for one in said])
+    report, used, problem = worded(
+        model, tmp_path, lambda said: [f"In short: {one[0].lower()}{one[1:]}" for one in said]
+    )
     texts = {row["text"] for row in report.json["text"]}
-    assert used > 20 and sum(text.startswith("In short: ") for text in texts) >= used / 2
+    assert not problem and used > 20 and sum(text.startswith("In short: ") for text in texts) >= used / 2
     before, after = _plain().json["text"], report.json["text"]
     assert [row["facts"] for row in before] == [row["facts"] for row in after]
     assert [row["text"] for row in before if row["place"] in {"headline", "notice", "tile"}] == [
@@ -115,13 +117,13 @@ def test_words_change_and_every_number_stays(model: ThreadingHTTPServer, tmp_pat
     ],
 )
 def test_what_does_not_hold_leaves_the_sentences(model: ThreadingHTTPServer, tmp_path: Path, answer: Answer) -> None:
-    report, used = worded(model, tmp_path, answer)
-    assert used == 0 and report.html == _plain().html
+    report, used, problem = worded(model, tmp_path, answer)
+    assert (used, problem) == (0, "") and report.html == _plain().html
 
 
 def test_a_model_that_fails_is_asked_once(model: Any, tmp_path: Path) -> None:
-    report, used = worded(model, tmp_path, lambda said: None)
-    assert used == 0 and report.html == _plain().html and len(model.asked) == 1
+    report, used, problem = worded(model, tmp_path, lambda said: None)
+    assert used == 0 and report.html == _plain().html and len(model.asked) == 1 and "status 500" in problem
 
 
 def test_no_row_of_a_table_is_sent(model: Any, tmp_path: Path) -> None:
