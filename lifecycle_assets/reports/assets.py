@@ -65,7 +65,8 @@ def _write(context: dg.AssetExecutionContext, made: Any, frames: Mapping[str, pl
     report = reports[own]
     return dg.MaterializeResult(
         metadata={
-            "headline": dg.MetadataValue.md("\n\n".join([f"**{report.headline}**", *report.summary])),
+            "headline": report.headline,
+            "answers": dg.MetadataValue.md("\n\n".join(report.summary)),
             "path": dg.MetadataValue.path(str(paths[own])),
             "files": dg.MetadataValue.md(
                 "\n".join(f"- `{file}`" for path in pages for file in sorted(path.parent.glob(f"{path.stem}.*")))

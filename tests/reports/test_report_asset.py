@@ -60,7 +60,7 @@ def test_the_asset_writes_the_report_and_shows_its_headline_charts_and_path(tmp_
         page = tmp_path / "corner" / "2024-06-30" / "lifecycle.en.html"
         assert shown["path"] == str(page)
         facts = json.loads(page.with_suffix(".json").read_text("utf-8"))
-        assert shown["headline"].startswith(f"**{facts['headline']}**")
+        assert shown["headline"] == facts["headline"] and shown["answers"]
         assert shown["seconds"] > 0 and shown["as_of"] == "2024-06-30"
         for name in ("weekly", "stages", "rfm", "tiers", "segments"):
             title, picture = shown[f"chart {name}"].split("\n\n")
