@@ -30,14 +30,9 @@ class Factors(NamedTuple):
     customers: np.ndarray
     items: np.ndarray
 
-    @property
-    def is_learnt(self) -> bool:
-        return self.items.shape[1] > 0
-
-    @property
-    def known_items(self) -> np.ndarray:
-        """Flags the items that have factors of their own."""
-        return np.asarray(self.items.any(axis=1))
+    def scores(self, customers: np.ndarray) -> np.ndarray:
+        """A score for each of these customers (positions) and every item."""
+        return self.customers[customers] @ self.items.T
 
 
 def is_enough(counts: "csr_matrix", settings: Recommendations) -> bool:

@@ -61,7 +61,9 @@ def purchases(
     pairs = _pairs(order_lines, as_of, settings.half_life_days)
     pairs = pairs.join(customers.alias("customer_id").to_frame().with_row_index("customer"), on="customer_id")
     items = pl.concat([catalogue.alias("product_id"), pairs["product_id"]]).unique().sort()
-    pairs = pairs.join(items.to_frame().with_row_index("item"), on="product_id").sort("customer", "item")
+    pairs = pairs.join(items.to_frame().with_row_index("item"), on="product_id").drop("customer_id", "product_id")
+    # One number is sorted by in half the time of two.
+    pairs = pairs.sort(pl.col("customer").cast(pl.UInt64) * items.len() + pl.col("item"))
     again = _rebuying(pairs, settings.rebuy_share)
     age = (pl.lit(as_of) - pl.col("last_date")).dt.total_days()
     is_due = pl.col("is_replenishable") & (age + settings.horizon_days >= pl.col("gap_days"))

@@ -15,12 +15,13 @@ again. A way that has nothing to go by is not there; popular always is.
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import polars as pl
 
-from lifecycle_assets.models.als import Factors, fit, is_enough, nothing, unit_length
+from lifecycle_assets.models.als import Factors, fit, is_enough, unit_length
 from lifecycle_assets.models.item_text import WORDS, Texts, most_alike, read_texts
 from lifecycle_assets.models.purchases import Purchases
 from lifecycle_assets.settings import Recommendations
@@ -38,7 +39,10 @@ BLOCK_SCORES = 1 << 22
 
 @dataclass(frozen=True)
 class Rankers:
-    """What was learnt from purchases, ready to score any of their customers; items that are new to als go by their texts."""
+    """What was learnt from purchases, ready to score any of their customers; items that are new to als go by their texts.
+
+    The factors cost more than all else: they are fitted when a way first asks for them.
+    """
 
     bought: Purchases
     segment: np.ndarray
@@ -47,8 +51,13 @@ class Rankers:
     profiles: "csr_matrix"
     again: "csr_matrix"
     closed: "csr_matrix"
-    als: Factors
+    has_als: bool
     is_new: np.ndarray
+    fit_als: Callable[[], Factors]
+
+    @cached_property
+    def als(self) -> Factors:
+        return self.fit_als()
 
     @property
     def ways(self) -> list[str]:
@@ -56,25 +65,31 @@ class Rankers:
             "popular": True,
             "content": self.texts.nnz > 0 and self.profiles.nnz > 0,
             "buy_again": self.again.nnz > 0,
-            "als": self.als.is_learnt,
-            "blend": self.als.is_learnt and self.again.nnz > 0,
+            "als": self.has_als,
+            "blend": self.has_als and self.again.nnz > 0,
         }
         return [way for way in WAYS if there[way]]
 
-    def scores(self, way: str, customers: np.ndarray) -> np.ndarray:
-        """A score for each of these customers (positions) and every item."""
+    def scorer(self, way: str) -> Callable[[np.ndarray], np.ndarray]:
+        """What gives a score for each of some customers (positions) and every item, on any thread."""
         if way == "popular":
-            return self.popularity[self.segment[customers]]
+            return lambda customers: self.popularity[self.segment[customers]]
         if way == "content":
-            return self._content(customers)
+            return self._content
         if way == "buy_again":
-            return self.again[customers].toarray()
-        scores = self.als.customers[customers] @ self.als.items.T
-        if way == "blend":
-            np.clip(scores, 0, 1, out=scores)
-            own = self.again[customers].tocoo()
-            scores[own.row, own.col] += own.data
-            scores /= 2
+            return lambda customers: self.again[customers].toarray()
+        # Fitted before any thread scores, so that it is done once.
+        factors = self.als
+        if way == "als":
+            return factors.scores
+        return lambda customers: self._blend(factors, customers)
+
+    def _blend(self, factors: Factors, customers: np.ndarray) -> np.ndarray:
+        scores = factors.scores(customers)
+        np.clip(scores, 0, 1, out=scores)
+        own = self.again[customers].tocoo()
+        scores[own.row, own.col] += own.data
+        scores /= 2
         return scores
 
     def _content(self, customers: np.ndarray) -> np.ndarray:
@@ -108,14 +123,16 @@ def learn(
     metadata of some of the items."""
     pairs = bought.pairs
     counts = bought.matrix(pairs["days"])
+    is_new = counts.getnnz(axis=0) < LEAST_BUYERS
     texts = read_texts(
         bought.items.to_frame().join(catalogue, on="product_id", how="left", maintain_order="left").select(WORDS)
     )
-    factors = (
-        fit(counts, settings.factors, settings.iterations, LEAST_BUYERS, rng)
-        if is_enough(counts, settings)
-        else nothing(counts)
-    )
+
+    def fit_als() -> Factors:
+        counts = bought.matrix(pairs["days"])
+        factors = fit(counts, settings.factors, settings.iterations, LEAST_BUYERS, rng)
+        return _with_new_items(factors, is_new, texts)
+
     due = pairs["is_due"].cast(pl.Int8)
     again, closed = bought.matrix(pairs["weight"] * due), bought.matrix(1 - due)
     again.eliminate_zeros()
@@ -129,8 +146,9 @@ def learn(
         profiles=bought.matrix(pairs["weight"]),
         again=again.multiply(1 / np.maximum(most, 1)).tocsr().astype(np.float32),
         closed=closed,
-        als=_with_new_items(factors, texts),
-        is_new=~factors.known_items,
+        has_als=is_enough(counts, settings),
+        is_new=is_new,
+        fit_als=fit_als,
     )
 
 
@@ -152,7 +170,10 @@ def top_lists(
     lists = no_lists(customers.size, k)
     closed = rankers.closed[customers]
     for way in ways:
-        extend(lists, lambda rows, way=way: rankers.scores(way, customers[rows]), closed, groups, most, is_open)
+        if (lists.items[:, -1] != NOTHING).all():
+            break
+        scores = rankers.scorer(way)
+        extend(lists, lambda rows, scores=scores: scores(customers[rows]), closed, groups, most, is_open)
         lists.ways[(lists.items != NOTHING) & (lists.ways == NOTHING)] = WAYS.index(way)
     np.minimum(lists.scores, 1, out=lists.scores)
     return lists
@@ -219,20 +240,17 @@ def _popularity(bought: Purchases, segments: pl.Series) -> np.ndarray:
     return popularity / np.maximum(popularity.max(axis=1, keepdims=True, initial=0), 1)
 
 
-def _with_new_items(factors: Factors, texts: Texts) -> Factors:
+def _with_new_items(factors: Factors, is_new: np.ndarray, texts: Texts) -> Factors:
     """The factors with those of new items, which have none of their own, out of the bought items that read most alike."""
     from scipy.sparse import csr_matrix
 
-    is_known = factors.known_items
-    if is_known.all() or not factors.is_learnt:
+    if not is_new.any():
         return factors
-    new = np.flatnonzero(~is_known)
-    near, cosines = most_alike(texts, new, is_known, NEIGHBOURS, factors.items[:, :0], 0.0)
+    new = np.flatnonzero(is_new)
+    near, cosines = most_alike(texts, new, ~is_new, NEIGHBOURS, factors.items[:, :0], 0.0)
     starts = np.arange(0, near.size + 1, NEIGHBOURS)
     # A place without a neighbour has the cosine 0, whatever the item it names.
-    mix = csr_matrix(
-        (cosines.ravel() / NEIGHBOURS, np.maximum(near, 0).ravel(), starts), shape=(new.size, is_known.size)
-    )
+    mix = csr_matrix((cosines.ravel() / NEIGHBOURS, np.maximum(near, 0).ravel(), starts), shape=(new.size, is_new.size))
     items = factors.items.copy()
     items[new] = mix @ factors.items
     return Factors(factors.customers, items)

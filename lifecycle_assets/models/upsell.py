@@ -85,7 +85,6 @@ def upsell_suggestions(
     chosen = _chosen(touched, steps, as_of, settings)
     if chosen.is_empty():
         return UpsellSuggestions.empty()
-    chosen = _calibrated(chosen, touched, steps, as_of, settings)
     return (
         chosen.drop("margin_difference")
         .join(ladder, on=["product", "item"], how="left", maintain_order="left")
@@ -102,12 +101,13 @@ def _goods(products: pl.LazyFrame, order_lines: pl.LazyFrame, as_of: dt.date) ->
         (pl.col("status") == "completed") & (pl.col("quantity") > 0) & (pl.col("order_date") <= as_of),
         pl.col("product_id").is_not_null(),
     )
+    has_cost = pl.col("unit_cost").is_not_null()
+    cost, *when = (pl.col(name).filter(has_cost) for name in ("unit_cost", "ordered_at", "line_no"))
     paid = (
-        sold.sort("product_id", "ordered_at", "line_no")
-        .group_by("product_id", maintain_order=True)
+        sold.group_by("product_id")
         .agg(
             paid=(pl.col("amount").cast(pl.Float64) / pl.col("quantity")).median(),
-            line_cost=pl.col("unit_cost").drop_nulls().last(),
+            line_cost=cost.sort_by(when).last(),
         )
         .collect()
     )
@@ -184,42 +184,45 @@ def _coded(touched: pl.DataFrame, customers: pl.Series, codes: pl.Series) -> pl.
     )
 
 
-def _chosen(touched: pl.DataFrame, steps: pl.DataFrame, at: dt.date, settings: Upsell) -> pl.DataFrame:
-    """What to suggest on the day `at`, by what was known then: `per_customer` rows per customer at most, with rank."""
-    learnt_until = at - dt.timedelta(days=settings.horizon_days)
-    rates = _rates(_candidates(touched, steps, learnt_until, settings), _bought(touched, learnt_until, settings))
+def _chosen(touched: pl.DataFrame, steps: pl.DataFrame, as_of: dt.date, settings: Upsell) -> pl.DataFrame:
+    """What to suggest to each customer, `per_customer` rows at most, with rank. The chances are times acceptances over expected
+    acceptances of what would have been suggested one horizon ago. The best of many rates look better than they are (the
+    winner's curse), and habits change."""
+    then, before = (as_of - dt.timedelta(days=horizons * settings.horizon_days) for horizons in (1, 2))
+    rates = _rates(_candidates(touched, steps, before, settings), _bought(touched, before, settings))
+    candidates, accepted = _candidates(touched, steps, then, settings), _bought(touched, then, settings)
+    factors = _factors(_best(candidates, rates, settings), accepted)
+    rates = _rates(candidates, accepted)
+    corrected = pl.col("p_accept") * pl.col("factor").fill_null(1.0)
+    return (
+        _best(_candidates(touched, steps, as_of, settings), rates, settings)
+        .join(factors, on="source", how="left", maintain_order="left")
+        .with_columns(p_accept=corrected.clip(0, 1))
+        .with_columns(expected_extra_margin=pl.col("p_accept") * pl.col("margin_difference"))
+    )
+
+
+def _best(candidates: pl.DataFrame, rates: pl.DataFrame, settings: Upsell) -> pl.DataFrame:
+    """The `per_customer` candidates that promise most to each customer, with rank."""
     order = {"customer": False, "expected_extra_margin": True, "item": False, "source": False, "product": False}
     return (
-        _candidates(touched, steps, at, settings)
-        .join(rates, on=["source", "product", "item", "tier"])
+        candidates.join(rates, on=["source", "product", "item", "tier"])
         .with_columns(expected_extra_margin=pl.col("p_accept") * pl.col("margin_difference"))
         .sort(list(order), descending=list(order.values()))
         # Each item once per customer, beside the product that promises most.
-        .unique(["customer", "item"], keep="first", maintain_order=True)
+        .filter(_pair("item").is_first_distinct())
         .with_columns(rank=pl.int_range(1, pl.len() + 1).over("customer"))
         .filter(pl.col("rank") <= settings.per_customer)
     )
 
 
-def _calibrated(
-    chosen: pl.DataFrame, touched: pl.DataFrame, steps: pl.DataFrame, at: dt.date, settings: Upsell
-) -> pl.DataFrame:
-    """The chances times acceptances over expected acceptances of what would have been suggested one horizon ago. The best of
-    many rates look better than they are (the winner's curse), and habits change."""
-    then = at - dt.timedelta(days=settings.horizon_days)
-    before = _chosen(touched, steps, then, settings)
-    accepted = _bought(touched, then, settings).with_columns(took=pl.lit(1))
+def _factors(suggested: pl.DataFrame, accepted: pl.DataFrame) -> pl.DataFrame:
+    """source, factor: how many of the suggestions were accepted, over how many were expected to be."""
     # One acceptance as expected stands against chance where there are few.
-    factors = (
-        before.join(accepted, on=["customer", "item"], how="left")
+    return (
+        suggested.join(accepted.with_columns(took=pl.lit(1)), on=["customer", "item"], how="left")
         .group_by("source")
         .agg(factor=(pl.col("took").count() + 1) / (pl.col("p_accept").sort().sum() + 1))
-    )
-    corrected = pl.col("p_accept") * pl.col("factor").fill_null(1.0)
-    return (
-        chosen.join(factors, on="source", how="left", maintain_order="left")
-        .with_columns(p_accept=corrected.clip(0, 1))
-        .with_columns(expected_extra_margin=pl.col("p_accept") * pl.col("margin_difference"))
     )
 
 
@@ -236,14 +239,21 @@ def _candidates(touched: pl.DataFrame, steps: pl.DataFrame, until: dt.date, sett
     is_held = pl.col("ended").is_null() | (pl.col("ended") > until)
     past = touched.filter(pl.col("day") <= until)
     known = past.filter(pl.when(pl.col("source") == PLAN).then(is_held).otherwise(is_recent))
-    owned = past.filter(pl.col("source") != VIEWED).select("customer", item="product").unique()
+    owned = past.filter(pl.col("source") != VIEWED).select(_pair("product"))
     return (
         known.select("customer", "source", "product")
         .unique()
         .join(steps, on="product")
-        .join(owned, on=["customer", "item"], how="anti")
+        .with_columns(_pair("item"))
+        .join(owned, on="pair", how="anti")
+        .drop("pair")
         .join(_tiers(known), on="customer")
     )
+
+
+def _pair(code: str) -> pl.Expr:
+    """The customer and a product as one number, which is joined by in half the time of two."""
+    return (pl.col("customer").cast(pl.UInt64) * (1 << 32) + pl.col(code)).alias("pair")
 
 
 def _tiers(known: pl.DataFrame) -> pl.DataFrame:

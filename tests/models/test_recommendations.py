@@ -163,6 +163,19 @@ def test_the_same_whatever_the_order_of_rows_and_the_threads(monkeypatch: pytest
     assert again.equals(made)
 
 
+def test_factors_are_fitted_only_for_lists_that_ask_for_them() -> None:
+    everything, goods = shop()
+    on_sale = catalogue(goods, everything, AS_OF)
+    segments = tiers(everything).collect().sort("customer_id")
+    bought = purchases(everything, segments["customer_id"], on_sale["product_id"], AS_OF, SETTINGS)
+    learnt = rankers.learn(bought, segments["rfm_tier"], on_sale, SETTINGS, np.random.default_rng(1))
+    kinds, is_open = rankers.groups(on_sale, bought.items), np.ones(bought.items.len(), bool)
+    for way, is_fitted in (("popular", False), ("als", True)):
+        lists = rankers.top_lists(learnt, [way, "als"], np.arange(50), 3, kinds, 3, is_open)
+        assert (lists.items >= 0).all()
+        assert ("als" in vars(learnt)) == is_fitted
+
+
 def bought_counts() -> csr_matrix:
     everything, goods = shop()
     customers = everything.select(pl.col("customer_id").unique().sort()).collect().to_series()
