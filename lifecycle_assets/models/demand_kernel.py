@@ -15,11 +15,12 @@ L1_SHARE = 0.5
 FREE = 2
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def fit_products(
     starts: np.ndarray, design: np.ndarray, units: np.ndarray, penalty: float
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """(coefficients, means of the columns, covariances of the coefficients, degrees of freedom) of every product.
+    """(coefficients, means of the columns, covariances of the coefficients, degrees of freedom) of every product; the rows
+    of one lie from its start to the next one's.
 
     Poisson pseudo-maximum likelihood of units on the columns less their means (Santos Silva and Tenreyro, The log of gravity,
     2006: consistent with zeros and whatever the variance), by iteratively reweighted least squares with coordinate descent

@@ -18,6 +18,8 @@ from collections.abc import Callable
 import numpy as np
 import polars as pl
 
+from lifecycle_assets.models.blocks import side_by_side
+
 Predict = Callable[[pl.DataFrame], np.ndarray]
 
 CANDIDATES = ["elastic_net", "xgboost", "random_forest"]
@@ -28,6 +30,8 @@ PENALTY = 0.02
 LEVEL = 0.975
 MONOTONE = {"relative_price": -1, "price_ratio": -1}
 TREES = 100
+# Products fitted in one go, a core each.
+TOGETHER = 100
 
 
 class Elasticities:
@@ -46,10 +50,10 @@ class Elasticities:
         counts = rows.group_by("product", maintain_order=True).agg(n=pl.len())["n"].to_numpy()
         starts = np.concatenate([[0], np.cumsum(counts)])
         self._spans = _spans(rows)
-        units = rows["units"].to_numpy().astype(np.float64)
-        self.coefficients, self._means, self._covariances, degrees = demand_kernel.fit_products(
-            starts, self._design(rows), units, penalty
-        )
+        design, units = self._design(rows), rows["units"].to_numpy().astype(np.float64)
+        parts = [starts[first : first + TOGETHER + 1] for first in range(0, max(counts.size, 1), TOGETHER)]
+        fitted = side_by_side(lambda part: demand_kernel.fit_products(part, design, units, penalty), parts)
+        self.coefficients, self._means, self._covariances, degrees = map(np.concatenate, zip(*fitted, strict=True))
         self.critical = stats.t.ppf(LEVEL, degrees)
         self.value = self.coefficients[:, 1]
         # No variance can be told where nothing tells the price from the rest.

@@ -9,6 +9,7 @@ forecast to beat is the product's mean in training. A product without sales in i
 import numpy as np
 import polars as pl
 
+from lifecycle_assets.models.blocks import side_by_side
 from lifecycle_assets.models.demand_models import CANDIDATES, PENALTY, Elasticities, fit
 
 TRAIN_SHARE = 0.75
@@ -26,9 +27,8 @@ def validated(days: pl.DataFrame, seed: int) -> pl.DataFrame:
         how="left",
     )
     base = Elasticities(train, PENALTY)
-    test = test.with_columns(
-        mean=mean["mean"], **{name: pl.Series(fit(name, train, base, seed)(test)) for name in CANDIDATES}
-    ).with_columns(pl.col("mean", *CANDIDATES).clip(1e-6))
+    expected = side_by_side(lambda name: pl.Series(name, fit(name, train, base, seed)(test)), CANDIDATES)
+    test = test.with_columns(mean["mean"], *expected).with_columns(pl.col("mean", *CANDIDATES).clip(1e-6))
     losses = test.select(
         "product",
         "units",

@@ -13,8 +13,9 @@ import numpy as np
 import polars as pl
 
 from lifecycle_assets.contracts import as_of_column, flag, key, number, shop_key, table
+from lifecycle_assets.models.blocks import side_by_side
 from lifecycle_assets.models.demand import days_per_row
-from lifecycle_assets.models.demand_models import CANDIDATES, PENALTY, Elasticities, fit
+from lifecycle_assets.models.demand_models import PENALTY, Elasticities, fit
 from lifecycle_assets.settings import Prices
 
 # A week of days, whatever the weekday; of weekly rows, the last seven.
@@ -69,12 +70,17 @@ def price_outcomes(
     if asked.is_empty():
         return PriceOutcomes.empty()
     base = Elasticities(days, PENALTY)
-    parts = [
-        part.select("product", "price", units=pl.Series(fit(name, days, base, seed)(part), dtype=pl.Float64))
-        for name in CANDIDATES
-        if (part := asked.filter(pl.col("algorithm") == name)).height
-    ]
-    per_row = pl.concat(parts).group_by("product", "price", maintain_order=True).agg(pl.col("units").mean())
+
+    def told(part: pl.DataFrame) -> pl.DataFrame:
+        units = fit(part["algorithm"][0], days, base, seed)(part)
+        return part.select("product", "price", units=pl.Series(units, dtype=pl.Float64))
+
+    parts = asked.partition_by("algorithm", maintain_order=True)
+    per_row = (
+        pl.concat(side_by_side(told, parts))
+        .group_by("product", "price", maintain_order=True)
+        .agg(pl.col("units").mean())
+    )
     latest = asked.unique(["product", "price"], keep="last", maintain_order=True)
     product = latest["product"].to_numpy()
     spread = np.exp(elasticities.critical[product] * elasticities.log_error(latest))

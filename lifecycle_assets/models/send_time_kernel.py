@@ -146,10 +146,11 @@ def _best_windows(
 
 @njit(cache=True, parallel=True)
 def best_hours(
-    evidence: tuple, model: tuple, usual: np.ndarray, weekday: int, channels: tuple
+    customers: np.ndarray, evidence: tuple, model: tuple, usual: np.ndarray, weekday: int, channels: tuple
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """The best three hours of each customer on each channel; lifts (of the first, lower end, upper end, of the second, of
-    the third); the numbers of the best three windows; and the share of the best hour's posterior that comes from the prior.
+    """The best three hours of each of the `customers`, rows of the evidence, on each channel; lifts (of the first, lower end,
+    upper end, of the second, of the third); the numbers of the best three windows; and the share of the best hour's posterior
+    that comes from the prior.
 
     evidence, a row per customer: responses and exposure by hour, log likelihoods of the peaks by the orders, segment,
     weekend ratio. model: log shares of the curves by segment; the peak of each curve; the curves and their logarithms; the
@@ -161,7 +162,7 @@ def best_hours(
     segment, ratio = evidence[3], evidence[4]
     relative, relative_logs, spread = model[4:]
     preference, ascending, windows = channels
-    n, n_channels = segment.size, preference.shape[0]
+    n, n_channels = customers.size, preference.shape[0]
     hours = np.empty((n, n_channels, 3), np.int8)
     lifts = np.zeros((n, n_channels, 5))
     best_windows = np.empty((n, n_channels, 3), np.int16)
@@ -170,7 +171,8 @@ def best_hours(
         chance = np.empty(relative.shape[1])
         curve, score = np.empty(24), np.empty(24)
         window_score = np.empty(windows.shape[1])
-        for customer in range(n * chunk // CHUNKS, n * (chunk + 1) // CHUNKS):
+        for row in range(n * chunk // CHUNKS, n * (chunk + 1) // CHUNKS):
+            customer = customers[row]
             _follow(customer, evidence, model, chance)
             for h in range(24):
                 curve[h] = 0.0
@@ -178,7 +180,7 @@ def best_hours(
                     curve[h] += chance[c] * relative[h, c]
                 score[h] = curve[h] * usual[weekday * 24 + h]
             for k in range(n_channels):
-                best, lift, default = hours[customer, k], lifts[customer, k], preference[k, 0]
+                best, lift, default = hours[row, k], lifts[row, k], preference[k, 0]
                 _best_three(score, preference[k], best)
                 for place, column in enumerate((0, 3, 4)):
                     if best[place] != NONE:
@@ -189,6 +191,6 @@ def best_hours(
                 lift[1] = min(lift[0], factor * _quantile(LOW, chance, above, below, order))
                 lift[2] = max(lift[0], factor * _quantile(HIGH, chance, above, below, order))
                 before = spread[segment[customer], first]
-                borrowed[customer, k] = min(1.0, _log_variance(chance, relative_logs[first]) / before)
-                _best_windows(curve, ratio[customer], usual, windows[k], window_score, best_windows[customer, k])
+                borrowed[row, k] = min(1.0, _log_variance(chance, relative_logs[first]) / before)
+                _best_windows(curve, ratio[customer], usual, windows[k], window_score, best_windows[row, k])
     return hours, lifts, best_windows, borrowed

@@ -1,5 +1,6 @@
 """What do messages and orders tell of the hours at which customers respond? The arrays that send times are read from."""
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -73,8 +74,13 @@ def learnt(evidence: Evidence, rates: Rates | None, orders: pl.LazyFrame) -> Cur
 
     curves, priors = hour_curves.daily()
     fit = hour_curves.log_likelihoods(*_cells(plain, place, sample.size, usual, HOUR_OF_DAY), curves)
-    peaks = _order_peaks(_orders(evidence.customers, orders), curves, priors)
-    peaks *= hour_curves.order_weight(fit, peaks[sample], hour_curves.shares(fit, priors))
+    peaks = np.zeros((n, 1 + hour_curves.PEAKS))
+    if sample.size:  # Else there is nothing that orders could foretell.
+        peaks_of = _order_peaks(_orders(evidence.customers, orders), curves, priors)
+        weight = hour_curves.order_weight(fit, peaks_of(sample), hour_curves.shares(fit, priors))
+        if weight > 0:
+            peaks = peaks_of(all_rows)
+            peaks *= weight
     # Whose peak is known shows best how sharply responses follow it.
     shares = hour_curves.shares_by_segment(hour_curves.of_both(fit, peaks[sample]), *segments, priors)
 
@@ -127,20 +133,26 @@ def _orders(customers: pl.DataFrame, orders: pl.LazyFrame) -> np.ndarray:
     return _worth(*order_cells(*columns, customers.height))
 
 
-def _order_peaks(orders: np.ndarray, curves: np.ndarray, priors: np.ndarray) -> np.ndarray:
-    """What each customer's orders (customers x 24) tell of the peak of their curve, against the hours at which all order:
-    log likelihoods, customers x (1 + PEAKS)."""
+def _order_peaks(orders: np.ndarray, curves: np.ndarray, priors: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
+    """What the orders (customers x 24) of the customers of given numbers tell of the peak of their curve, against the hours at
+    which all order: log likelihoods, customers x (1 + PEAKS)."""
     usual = _normalised(orders.sum(axis=0))[None]
-    buyers = np.flatnonzero(orders.any(axis=1))
+    bought_of = orders.sum(axis=1)
+    buyers = np.flatnonzero(bought_of)
     sample = buyers[np.linspace(0, buyers.size - 1, min(buyers.size, LEARN_FROM)).astype(np.int64)]
     shares = hour_curves.shares(hour_curves.log_likelihoods(orders[sample], usual, curves), priors)
 
-    def peaks_of(rows: np.ndarray) -> np.ndarray:
+    def told(rows: np.ndarray) -> np.ndarray:
         return hour_curves.peak_log_likelihoods(hour_curves.log_likelihoods(rows, usual, curves), shares)
 
-    peaks = np.repeat(peaks_of(np.zeros((1, HOURS))), len(orders), axis=0)
-    peaks[buyers] = np.concatenate(of_blocks(lambda block: peaks_of(orders[buyers[block]]), buyers.size))
-    return peaks
+    def peaks_of(customers: np.ndarray) -> np.ndarray:
+        peaks = np.repeat(told(np.zeros((1, HOURS))), customers.size, axis=0)
+        place = np.flatnonzero(bought_of[customers])
+        bought = customers[place]
+        peaks[place] = np.concatenate(of_blocks(lambda block: told(orders[bought[block]]), bought.size))
+        return peaks
+
+    return peaks_of
 
 
 def _worth(cells: np.ndarray, weights: np.ndarray) -> np.ndarray:

@@ -100,17 +100,20 @@ def send_time_posteriors(
     weekday = as_of.isoweekday() % 7
     preference = np.stack([_preference(channel) for channel in channels.values()])
     windows = _windows(preference, weekday)
-    hours, lifts, best_windows, borrowed = best_hours(
-        curves.told, curves.model, curves.usual, weekday, (preference, _ascending(curves, preference[:, 0]), windows)
-    )
+    unlike, like = _unlike(curves)
+    read_by = preference, _ascending(curves, preference[:, 0]), windows
+    hours, lifts, best_windows, borrowed = best_hours(unlike, curves.told, curves.model, curves.usual, weekday, read_by)
     width = windows.shape[1]
     words = pl.Series([_words(*window) for of_channel in windows.tolist() for window in of_channel])
-    number = (best_windows + width * np.arange(len(channels))[:, None]).reshape(-1, 3)
+    number = best_windows + width * np.arange(len(channels))[:, None]
     each = np.repeat(np.arange(customers.len()), len(channels))
+
+    def of_all(values: np.ndarray) -> pl.Series:
+        return pl.Series(values[like].ravel())
 
     def known(place: int, values: np.ndarray) -> pl.Expr:
         """Of the hour in that place, null where there is none."""
-        return pl.when(pl.Series(hours[:, :, place].ravel() >= 0)).then(pl.Series(values.ravel()))
+        return pl.when(of_all(hours[:, :, place] >= 0)).then(of_all(values))
 
     return (
         customers.gather(each)
@@ -120,20 +123,30 @@ def send_time_posteriors(
             pl.lit(as_of).alias("as_of"),
             "customer_id",
             channel=pl.Series(list(channels)).gather(np.tile(np.arange(len(channels)), customers.len())),
-            best_hour=pl.Series(hours[:, :, 0].ravel()).cast(pl.Int64),
-            best_lift=pl.Series(lifts[:, :, 0].ravel()),
-            best_lift_lo=pl.Series(lifts[:, :, 1].ravel()),
-            best_lift_hi=pl.Series(lifts[:, :, 2].ravel()),
+            best_hour=of_all(hours[:, :, 0]).cast(pl.Int64),
+            best_lift=of_all(lifts[:, :, 0]),
+            best_lift_lo=of_all(lifts[:, :, 1]),
+            best_lift_hi=of_all(lifts[:, :, 2]),
             second_hour=known(1, hours[:, :, 1]).cast(pl.Int64),
             second_lift=known(1, lifts[:, :, 3]),
             third_hour=known(2, hours[:, :, 2]).cast(pl.Int64),
             third_lift=known(2, lifts[:, :, 4]),
-            windows=pl.concat_str([words.gather(number[:, place]) for place in range(3)], separator="; "),
+            windows=pl.concat_str([words.gather(of_all(number[:, :, place])) for place in range(3)], separator="; "),
             n_sent=pl.Series(curves.sent[each]),
             n_response=pl.Series(curves.responses[each]),
-            borrowed=pl.Series(borrowed.ravel()),
+            borrowed=of_all(borrowed),
         )
     )
+
+
+def _unlike(curves: Curves) -> tuple[np.ndarray, np.ndarray]:
+    """The customers to look at, and for each customer the place among them of the one like them: those of whom neither
+    responses nor orders tell anything are alike within their segment."""
+    responses, _, peaks, segment, _ = curves.told
+    alone = segment.max() + 1 + np.arange(segment.size)
+    kind = np.where(responses.any(axis=1) | peaks.any(axis=1), alone, segment)
+    _, unlike, like = np.unique(kind, return_index=True, return_inverse=True)
+    return unlike, like
 
 
 def _preference(channel: Channel) -> np.ndarray:

@@ -8,6 +8,7 @@ import numpy as np
 import polars as pl
 import pytest
 from clv_world import AS_OF, SHOP, START, order_lines, snapshot
+from threadpoolctl import threadpool_limits
 
 from lifecycle_assets.features.snapshot import Snapshot
 from lifecycle_assets.models import clv_evaluation as race
@@ -211,6 +212,22 @@ def test_the_order_of_the_rows_does_not_matter() -> None:
     then = buyers(test, "amount", SETTINGS.customer)
     came = [outcome(then, later, cut.test, cut.months, "amount").value.tolist() for later in (tonight, shuffled)]
     assert came[0] == came[1]
+
+
+def test_the_threads_of_blas_leave_no_trace() -> None:
+    rng = np.random.default_rng(3)
+    n = 40_000  # BLAS adds up less than that on one thread anyway.
+    observed = rng.integers(30, 900, n).astype(float)
+    frequency = rng.poisson(observed / 200).astype(float)
+    recency = np.where(frequency > 0, np.floor(observed * rng.random(n)), 0.0)
+    value = np.where(frequency > 0, np.round(rng.gamma(4.0, 10.0, n), 2), 0.0)
+    seen = Buyers(pl.DataFrame(), frequency, recency, observed, value, value, 1.0)
+
+    def made(threads: int) -> bytes:
+        with threadpool_limits(threads, "blas"):
+            return forecasts(["bg_nbd"], seen, None, [12], SETTINGS.customer, 0)["bg_nbd"].value.tobytes()
+
+    assert made(1) == made(2)
 
 
 def test_a_race_of_many_customers_is_run_on_some_of_them_drawn_alike_every_night() -> None:
