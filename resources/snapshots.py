@@ -7,7 +7,7 @@ import polars as pl
 
 from lifecycle_assets.features.behaviour import CustomerBehaviour
 from lifecycle_assets.features.customer_orders import CustomerOrders
-from lifecycle_assets.features.identity import IdentityMap, resolved
+from lifecycle_assets.features.identity import IdentityMap, moved, resolved
 from lifecycle_assets.features.orders import Orders
 from lifecycle_assets.features.snapshot import Snapshot, statements, subscriptions_at
 from lifecycle_assets.settings import Customer
@@ -37,7 +37,7 @@ class Snapshots:
             made: dict[str, Path] = {}
             if only is not None:
                 made[LINES] = folder / "lines.parquet"
-                self._of(only, self._resolved(LINES, shop)).sink_parquet(made[LINES])
+                self._lines_of(only, shop).sink_parquet(made[LINES])
             for contract, sql in statements(shop, as_of, settings, timezone):
                 sources = {
                     name: [made[name]] if name in made else self.lake.files(self.lake.contracts[name], shop)
@@ -50,6 +50,15 @@ class Snapshots:
                 return Snapshot(as_of, *frames)
             behaviour = pl.read_parquet(made[CustomerBehaviour.name])
             return Snapshot(as_of, *frames, behaviour, self._subscriptions(shop, as_of, timezone, only))
+
+    def _lines_of(self, only: pl.Series, shop: str) -> pl.LazyFrame:
+        """The order lines of the profiles; all others go before identities are resolved, which costs by the line."""
+        identity_map = self._scan(IdentityMap.name, shop)
+        profiles = only.alias("profile").to_frame().lazy()
+        merged = moved(identity_map).join(profiles, on="profile", how="semi")
+        accounts = pl.concat([profiles.select(customer_id="profile"), merged.select(customer_id="id")])
+        theirs = self._scan(LINES, shop).join(accounts, on="customer_id", how="semi")
+        return self._of(only, resolved(theirs, identity_map))
 
     def _subscriptions(self, shop: str, as_of: dt.date, timezone: str, only: pl.Series | None) -> pl.DataFrame:
         then = self.lake.scan_night(self.lake.contracts[SUBSCRIPTIONS], shop, as_of)

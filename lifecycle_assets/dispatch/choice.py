@@ -51,8 +51,8 @@ class Tonight:
     as_of: dt.date
     typical: float
 
-    def of(self, customers: np.ndarray) -> "Tonight":
-        """The same of these customers only, given by their positions."""
+    def of(self, customers: np.ndarray | slice) -> "Tonight":
+        """The same of these customers only, given by their positions; of a slice of them nothing is copied."""
         return Tonight(
             self.profiles[customers],
             self.known.of(customers),
@@ -68,7 +68,7 @@ class Tonight:
         """The customers in blocks, each with the position of its first; one block where there are none."""
         height = self.profiles.height
         for first in range(0, max(height, 1), BLOCK_CUSTOMERS):
-            yield first, self.of(np.arange(first, min(first + BLOCK_CUSTOMERS, height)))
+            yield first, self.of(slice(first, first + BLOCK_CUSTOMERS))
 
 
 def chosen(tonight: Tonight, used_up: Collection[str] = ()) -> pl.DataFrame:

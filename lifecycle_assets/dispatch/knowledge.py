@@ -103,7 +103,7 @@ class Factors(Generic[Name]):
     factor: np.ndarray
     log_sd: np.ndarray
 
-    def of(self, customers: np.ndarray) -> "Factors[Name]":
+    def of(self, customers: np.ndarray | slice) -> "Factors[Name]":
         return Factors(self.names, self.factor[:, customers], self.log_sd[:, customers])
 
 
@@ -136,7 +136,7 @@ class Bearing:
         """Factor of the unsubscribe rate at each customer's load."""
         return (1 + self.growth * load) / (1 + self.growth * self.shop_load)
 
-    def of(self, customers: np.ndarray) -> "Bearing":
+    def of(self, customers: np.ndarray | slice) -> "Bearing":
         return Bearing(self.fatigue[customers], self.typical[customers], self.growth, self.shop_load)
 
 
@@ -155,12 +155,12 @@ class Uplift:
     effect: np.ndarray
     anyway: np.ndarray
 
-    def of(self, customers: np.ndarray) -> "Uplift":
+    def of(self, customers: np.ndarray | slice) -> "Uplift":
         return Uplift(
             self.campaign,
             self.caused,
             self.cate[customers],
-            self.segment.gather(customers),
+            self.segment[customers],
             self.effect[customers],
             self.anyway[customers],
         )
@@ -181,7 +181,7 @@ class Known:
     caused: Mapping[str, float]
     versions: Mapping[str, int | str | None]
 
-    def of(self, customers: np.ndarray) -> "Known":
+    def of(self, customers: np.ndarray | slice) -> "Known":
         """The same of these customers only, given by their positions."""
         return Known(
             self.channels.of(customers),

@@ -70,7 +70,8 @@ def profiles(sources: Sources, *, as_of: dt.date, shop: Shop) -> pl.DataFrame:
     people = _with_events(_with_fields(sources.customer_features, tables, wanted), tables, routing)
     # No input states a region.
     zones = accounts.select("customer_id", "timezone", region=pl.lit(None, dtype=pl.String))
-    people = people.join(zones, on="customer_id", how="left")
+    # Together once: what the customers' messages are counted from asks for them again.
+    people = people.join(zones, on="customer_id", how="left").collect().lazy()
     until = end_of(as_of, shop.timezone)
     channels = channels_in_use(routing)
     reach = standing(sources.customer_features, sources.contacts, routing, channels, until)
@@ -100,10 +101,7 @@ def profiles(sources: Sources, *, as_of: dt.date, shop: Shop) -> pl.DataFrame:
             how="left",
         )
     )
-    for experiment in sorted({p.experiment for p in routing.programmes.values() if p.enabled and p.experiment}):
-        arms = sources.assignments.filter(pl.col("experiment") == experiment)
-        arm = pl.coalesce("variant", "arm").alias(f"arm_{experiment}")
-        people = people.join(arms.select("customer_id", arm), on="customer_id", how="left")
+    people = people.join(_arms(sources.assignments, routing), on="customer_id", how="left")
     counted = cs.starts_with("sent_") | cs.starts_with("seen_")
     together = (
         people.with_columns(counted.fill_null(0), cs.starts_with("undone_").fill_null(value=False))
@@ -172,6 +170,17 @@ def _with_events(people: pl.LazyFrame, tables: Mapping[str, pl.LazyFrame], routi
     if "dispatch.triggers" in tables:
         return people.join(tables["dispatch.triggers"].select("customer_id", *moments), on="customer_id", how="left")
     return people.with_columns(pl.lit(None, dtype=pl.Datetime("us", "UTC")).alias(moment) for moment in moments)
+
+
+def _arms(assignments: pl.LazyFrame, routing: Routing) -> pl.LazyFrame:
+    """customer_id, arm_<experiment> for the experiments of the programmes."""
+    experiments = sorted({p.experiment for p in routing.programmes.values() if p.enabled and p.experiment})
+    arm = pl.coalesce("variant", "arm")
+    return (
+        assignments.filter(pl.col("experiment").is_in(experiments))
+        .group_by("customer_id")
+        .agg(pl.when(pl.col("experiment") == name).then(arm).max().alias(f"arm_{name}") for name in experiments)
+    )
 
 
 def _complaints(tickets: pl.LazyFrame, as_of: dt.date, timezone: str) -> pl.LazyFrame:

@@ -131,14 +131,14 @@ def _visits(happenings: Happenings, since: dt.datetime, until: dt.datetime, time
 
 
 def _bought(happenings: Happenings, until: dt.datetime) -> pl.LazyFrame:
-    """customer_id, product_id, order_date of what was bought, one row per day."""
+    """customer_id, product_id, order_date of what was bought, one row per line."""
     lines = happenings.order_lines.filter(
         pl.col("customer_id").is_not_null()
         & (pl.col("status") == "completed")
         & (pl.col("quantity") > 0)
         & (pl.col("ordered_at") < until)
     )
-    return resolved(lines.select("customer_id", "product_id", "order_date"), happenings.identity_map).unique()
+    return resolved(lines.select("customer_id", "product_id", "order_date"), happenings.identity_map)
 
 
 def _last_orders(bought: pl.LazyFrame) -> pl.LazyFrame:
@@ -264,7 +264,7 @@ def _shipped(happenings: Happenings) -> pl.LazyFrame:
 
 def _due_again(bought: pl.LazyFrame, days: pl.LazyFrame, as_of: dt.date) -> pl.LazyFrame:
     shortest, longest = (dt.timedelta(days=days) for days in REGULAR_GAPS)
-    named = bought.filter(pl.col("product_id").is_not_null())
+    named = bought.filter(pl.col("product_id").is_not_null()).unique()
     # Most products of most customers are not bought often enough, or lately enough: only the others' gaps are sorted.
     often = (
         named.group_by("customer_id", "product_id")

@@ -185,15 +185,17 @@ def propensity_upgrade_evaluation(
             held.select(pl.col("day").min()).item(), night.as_of, upgrading.UPGRADE_DAYS, settings.snapshots
         )
         most = settings.training_rows // settings.snapshots
-        only = drawn(held["customer_id"].unique(), most, night.shop, UPGRADE, night.settings.seed)
+        holders = held["customer_id"].unique()
+        some = drawn(holders, most, night.shop, UPGRADE, night.settings.seed)
+        only = holders if some is None else some
         take = context.resources.snapshots.take
         snapshots = [take(night.shop, day, night.settings.customer, only, zone) for day in days]
-        some = held if only is None else held.filter(pl.col("customer_id").is_in(only.implode()))
-        data = upgrading.training_set(some, snapshots, night.settings.products.upsell)
+        theirs = held.filter(pl.col("customer_id").is_in(only.implode()))
+        data = upgrading.training_set(theirs, snapshots, night.settings.products.upsell)
         seen = upgrading.newest_events(data, snapshots, zone)
         tonight = take(night.shop, night.as_of, night.settings.customer, only, zone)
         made = _learnt(night, UPGRADE, data, seen, upgrading.UPGRADE_DAYS)
-        return described(made, upgrading.moves(some, tonight, night.settings.products.upsell))
+        return described(made, upgrading.moves(theirs, tonight, night.settings.products.upsell))
 
     return trained(context, PropensityUpgradeEvaluation, UPGRADE, make, [*upgrading.NUMBERS, *upgrading.CATEGORIES])
 
