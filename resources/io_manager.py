@@ -26,6 +26,7 @@ class WarehouseIOManager(dg.IOManager):
     def handle_output(self, context: dg.OutputContext, obj: Any) -> None:
         contract = self._contract(context.asset_key)
         night = self.nights.of(context)
+        self._let_go(context, obj)
         published = self._store(contract, night.shop, night.as_of, obj)
         context.add_output_metadata(
             {
@@ -69,6 +70,14 @@ class WarehouseIOManager(dg.IOManager):
 
     def _is_empty(self, name: str, shop: str) -> bool:
         return self.lake.scan(self.lake.contracts[name], shop).limit(1).collect().is_empty()
+
+    @staticmethod
+    def _let_go(context: dg.OutputContext, obj: Any) -> None:
+        """A run in this process keeps what its assets return for who started it: every table of a night, in memory to its
+        end. Whoever asks for a table reads the stored one."""
+        kept = context.step_context.output_capture or {}
+        for handle in [handle for handle, value in kept.items() if value is obj]:
+            del kept[handle]
 
     @staticmethod
     def _seconds(context: dg.OutputContext) -> float:

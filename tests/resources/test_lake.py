@@ -120,6 +120,17 @@ def test_a_table_of_an_older_version_says_how_to_make_it_anew(tmp_path: Path) ->
         lake.scan(Costs, "a")
 
 
+def test_a_check_finds_a_file_that_another_hand_has_changed_since_it_was_published(tmp_path: Path) -> None:
+    lake = lake_at(tmp_path)
+    lake.write(Costs, "a", NIGHT, costs(5))
+    assert lake.check(Costs, "a") == lake_at(tmp_path).check(Costs, "a") == 5
+    costs(7).write_parquet(lake.path(Costs, "a"))
+    assert lake.check(Costs, "a") == 7
+    costs(2, shop="b").write_parquet(lake.path(Costs, "a"))
+    with pytest.raises(ContractError, match="another shop"):
+        lake.check(Costs, "a")
+
+
 def test_a_key_twice_is_refused_also_beyond_one_batch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("resources.warehouse.lake.VALIDATION_ROWS", 4)
     lake = lake_at(tmp_path)
