@@ -36,6 +36,7 @@ from lifecycle_assets.models.clv_candidates import (
     outcome,
 )
 from lifecycle_assets.models.pareto_nbd import ParetoNbd
+from lifecycle_assets.models.races import night_of_race, settings_of_race
 from lifecycle_assets.settings import Shop
 
 MIN_MONTHS = 3
@@ -83,6 +84,8 @@ class ClvEvaluation(dy.Schema):
     log_likelihood = number("Of the BTYD model, all customers.", nullable=True)
     gradient_norm = number("Largest derivative per customer at the fit: 0 at the maximum.", nullable=True, minimum=0)
     converged = flag("Whether the fit reached its maximum.", nullable=True)
+    trained_as_of = night_of_race()
+    made_by = settings_of_race()
     note = text("What to know about this row.")
 
 

@@ -20,6 +20,7 @@ import polars as pl
 from lifecycle_assets.contracts import as_of_column, count, date, flag, number, share, shop_key, table, text
 from lifecycle_assets.hashing import generator
 from lifecycle_assets.models.purchases import Purchases, catalogue, holdout, purchases
+from lifecycle_assets.models.races import night_of_race, settings_of_race
 from lifecycle_assets.models.rankers import WAYS, groups, learn, top_lists
 from lifecycle_assets.settings import Recommendations
 
@@ -54,6 +55,8 @@ class RecommendationEvaluation(dy.Schema):
     n_users = count("Customers with purchases both before and after the split, as far as sampled.", "customers")
     split_date = date("Last day that was learnt from.")
     holdout_until = date("Last day of the purchases that were foretold.")
+    trained_as_of = night_of_race()
+    made_by = settings_of_race()
     note = text("What stood in the way, or how clear the choice is.")
 
 
@@ -103,6 +106,8 @@ def recommendation_evaluation(
         pl.lit(users.size, pl.Int64).alias("n_users"),
         pl.lit(split).alias("split_date"),
         pl.lit(as_of).alias("holdout_until"),
+        pl.lit(None, pl.Date).alias("trained_as_of"),
+        pl.lit(None, pl.String).alias("made_by"),
         note.alias("note"),
     )
 

@@ -6,9 +6,9 @@ lowest Davies-Bouldin index. Stability is the mean adjusted Rand index (Hubert a
 samples. With fewer than 10 customers, or no eligible candidate, all customers are one segment.
 
 Segments stay from night to night. Those in use last night are carried on: a customer who has moved away from the mean of its
-segment goes where a mean is nearer, newcomers go to the nearest, and all others stay. They compete as they are, in place of a
-new fit of the same family and parameter, and stay in use while they are eligible and their silhouette is within `keep_within`
-of the best.
+segment goes where a mean is nearer, newcomers go to the nearest, and all others stay. On the night of a race (races.py) they
+compete as they are, in place of a new fit of the same family and parameter, and stay in use while they are eligible and their
+silhouette is within `keep_within` of the best. On the nights between two races they stay in use while they are eligible.
 """
 
 import datetime as dt
@@ -23,6 +23,7 @@ from lifecycle_assets.contracts import as_of_column, count, date, flag, key, num
 from lifecycle_assets.hashing import generator
 from lifecycle_assets.markdown import markdown
 from lifecycle_assets.models.cluster_quality import NOISE, Quality, quality
+from lifecycle_assets.models.races import night_of_race, settings_of_race
 from lifecycle_assets.models.segmentation_families import (
     Candidate,
     Fit,
@@ -83,6 +84,8 @@ class SegmentationBenchmark(dy.Schema):
     kept_from = date("Night whose segments these are, carried on; null for a fit of this night.", nullable=True)
     eligible = flag("May be chosen: two segments or more, none too small, little noise.")
     chosen = flag("The segmentation in use.")
+    trained_as_of = night_of_race()
+    made_by = settings_of_race()
     note = text("Why it is not eligible, or why it was chosen.")
 
 
@@ -146,6 +149,8 @@ def score(family: str, these: Points, shop: str, as_of: dt.date, settings: Segme
         "fitted_on": _fitted_on(family, len(train), n),
         "kept_from": None,
         "chosen": False,
+        "trained_as_of": None,
+        "made_by": None,
     }
     frame = pl.DataFrame([{**fixed, **row} for row in rows], infer_schema_length=None)
     return SegmentationBenchmark.conform(frame.lazy()).collect() if rows else SegmentationBenchmark.empty()
@@ -167,6 +172,31 @@ def segmentation_benchmark(
         is_chosen.alias("chosen"),
         pl.when(is_chosen).then(pl.lit(chosen["note"])).otherwise("note").alias("note"),
     ).sort("family", "k", "eps", "parameter")
+
+
+def between_races(
+    standing: pl.DataFrame, these: Points, shop: str, as_of: dt.date, settings: Segmentation, seed: int
+) -> pl.DataFrame | None:
+    """The rows of the last race, `standing`, with the figures of the segments in use as carried on to tonight's customers;
+    those of a race of this very night as they are. None where the segments will not do any more: it is time for a race."""
+    if standing["trained_as_of"][0] == as_of:
+        return standing
+    if these.kept is None:
+        return None
+    used = standing.filter("chosen").row(0, named=True)
+    with one_thread():
+        figures = quality(these.rows, [these.kept.labels], generator(shop, SEED_OF, seed))[0]
+    candidate = Candidate(used["parameter"], used["k"], used["eps"])
+    carried = _row(candidate, these.kept.labels, figures, used["stability"], settings)
+    if not carried["eligible"]:
+        return None
+    told = {
+        "kept_from": these.kept.as_of,
+        "fitted_on": f"not fitted: the segments of {these.kept.as_of}, newcomers by the nearest centroid",
+        "note": f"kept from {these.kept.as_of}: in use since a race, the last on {used['trained_as_of']}",
+    }
+    row = pl.DataFrame([{**used, **carried, **told}], schema=standing.schema)
+    return pl.concat([standing.filter(~pl.col("chosen")), row]).sort("family", "k", "eps", "parameter")
 
 
 def shown(benchmark: pl.DataFrame) -> str:

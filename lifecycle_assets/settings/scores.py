@@ -38,7 +38,8 @@ class Scores(Group):
     )
     retrain_days: AtLeastOne | None = Field(
         None,
-        description="age at which a model is trained anew; default: by the tier, 7 (starter, pro) or 1 (agency, enterprise)",
+        description="age at which models are trained and candidates race anew; default: by the tier, "
+        "7 (starter, pro) or 1 (agency, enterprise)",
     )
     drift_psi: Annotated[float, Field(gt=0)] = Field(
         0.2, description="population stability index beyond which a feature or a score counts as drifted"

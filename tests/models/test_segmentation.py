@@ -9,8 +9,9 @@ from polars.testing import assert_frame_equal
 from segment_shop import AS_OF, SHOP, customers, night, planted, segmented
 from sklearn.metrics import adjusted_rand_score
 
+from lifecycle_assets.models.races import made_by, stamped
 from lifecycle_assets.models.segment_drift import flows, segment_drift
-from lifecycle_assets.models.segmentation import LastNight, SegmentationBenchmark
+from lifecycle_assets.models.segmentation import LastNight, SegmentationBenchmark, between_races, points
 from lifecycle_assets.models.segmentation_centroids import segmentation_centroids
 from lifecycle_assets.models.segmentation_features import feature_matrix
 from lifecycle_assets.models.segmentation_labels import SegmentationLabels
@@ -192,6 +193,33 @@ def test_other_segments_are_taken_once_they_are_clearly_better() -> None:
     chosen = tonight.row(by_predicate=pl.col("chosen"), named=True)
     assert (chosen["n_clusters"], chosen["kept_from"]) == (4, None)
     assert adjusted_rand_score(kinds, placed["segment"]) > 0.99
+
+
+def test_between_two_races_the_segments_in_use_are_carried_on_and_judged_anew() -> None:
+    values, kinds = planted()
+    settings = only("KMeans", min_cluster_share=0.05)
+    benchmark, labels = segmented(customers(values), settings)
+    race = stamped(benchmark, AS_OF, made_by(settings, 0))
+    later = race.with_columns(as_of=pl.lit(NEXT))
+
+    def tonight(rows: np.ndarray, as_of: dt.date, ids: list[str] | None = None) -> pl.DataFrame | None:
+        these = points(feature_matrix(customers(rows, ids).lazy(), settings), night(benchmark, labels))
+        return between_races(race if as_of == AS_OF else later, these, SHOP, as_of, settings, 0)
+
+    assert_frame_equal(tonight(values, AS_OF), race)
+    same = tonight(values, NEXT)
+    assert_frame_equal(same.filter(~pl.col("chosen")), later.filter(~pl.col("chosen")))
+    used = same.row(by_predicate=pl.col("chosen"), named=True)
+    assert used["silhouette"] == pytest.approx(benchmark.filter("chosen")["silhouette"].item())
+    assert (used["kept_from"], used["trained_as_of"], used["n_clusters"]) == (AS_OF, AS_OF, 4)
+
+    moved = values + np.where((kinds == 1)[:, None], (values[kinds == 0].mean(0) - values[kinds == 1].mean(0)) * 0.5, 0)
+    nearer = tonight(moved, NEXT)
+    assert nearer is not None
+    assert nearer.filter("chosen")["silhouette"].item() < used["silhouette"] - 0.02
+    stays = np.flatnonzero((kinds != 1) | (np.arange(len(kinds)) == np.argmax(kinds == 1)))
+    ids = labels["customer_id"].gather(stays).to_list()
+    assert tonight(values[stays], NEXT, ids) is None, "a segment that is too small does not wait for the next race"
 
 
 @pytest.mark.parametrize(("in_common", "is_same"), [(1, False), (9, False), (11, True)])

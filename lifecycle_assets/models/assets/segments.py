@@ -18,6 +18,7 @@ from lifecycle_assets.models import segmentation_centroids as centroids
 from lifecycle_assets.models import segmentation_labels as segment_labels
 from lifecycle_assets.models import subsegment_profiles as subsegment_legend
 from lifecycle_assets.models import subsegments as cuts
+from lifecycle_assets.models.assets.training import last_race, raced_tonight
 from lifecycle_assets.models.clv_forecast import ClvForecast
 from lifecycle_assets.models.dendrogram import Dendrogram, DendrogramBenchmark, DendrogramLeaves, DendrogramLegend
 from lifecycle_assets.models.hierarchy import SegmentHierarchyLinks, SegmentHierarchyNodes
@@ -40,6 +41,11 @@ def segmentation_benchmark(context: dg.AssetExecutionContext, customer_features:
     night = night_of(context)
     settings, last = night.settings.segmentation, _last_segmentation(context, night)
     these = segment_race.points(feature_matrix(customer_features, settings), last)
+    if (standing := last_race(context, SegmentationBenchmark, settings)) is not None:
+        kept = segment_race.between_races(standing, these, night.shop, night.as_of, settings, night.settings.seed)
+        if kept is not None:
+            context.add_output_metadata({"race": dg.MetadataValue.md(segment_race.shown(kept))})
+            return kept
     scored, seconds = [], {}
     for family in settings.families:
         started = time.perf_counter()
@@ -47,7 +53,8 @@ def segmentation_benchmark(context: dg.AssetExecutionContext, customer_features:
         seconds[f"seconds: {family}"] = round(time.perf_counter() - started, 3)
     rows = segment_race.segmentation_benchmark(pl.concat(scored), len(these.rows), night.shop, night.as_of, settings)
     context.add_output_metadata({"race": dg.MetadataValue.md(segment_race.shown(rows)), **seconds})
-    return rows
+    was_raced = rows.filter("chosen")["family"].to_list() != [segment_race.ONE_SEGMENT]
+    return raced_tonight(context, rows, settings) if was_raced else rows
 
 
 @dg.asset(

@@ -13,6 +13,7 @@ from typing import Any
 
 import dagster as dg
 import polars as pl
+from pydantic import BaseModel
 
 from lifecycle_assets.contracts import Contract
 from lifecycle_assets.errors import LifecycleError
@@ -28,6 +29,7 @@ from lifecycle_assets.models.champion import (
     takeover_on_same_rows,
 )
 from lifecycle_assets.models.classifier import Classifier, Trained
+from lifecycle_assets.models.races import made_by, stamped, standing
 from lifecycle_assets.night import Night, night_of
 from lifecycle_assets.wiring import asset_key
 
@@ -89,6 +91,21 @@ def trained(
     doubted = bool(refused) and not latest.card["is_usable"]
     note = f"{refused} {DOUBTED}" if doubted else refused
     return _shown(context, name, _rows(contract, night, champion.evaluation, note, doubted=doubted))
+
+
+def last_race(context: Any, contract: Contract, settings: BaseModel) -> pl.DataFrame | None:
+    """The rows of the last race as tonight's, while they stand. Needs the resource `lake`."""
+    night = night_of(context)
+    the_day_after = night.as_of + dt.timedelta(days=1)
+    last = context.resources.lake.scan_before(contract, night.shop, the_day_after)
+    days = night.settings.retrain_days(night.settings.scores.retrain_days)
+    return standing(last, night.as_of, days, made_by(settings, night.settings.seed))
+
+
+def raced_tonight(context: Any, rows: pl.DataFrame, settings: BaseModel) -> pl.DataFrame:
+    """The rows of a race that was just run."""
+    night = night_of(context)
+    return stamped(rows, night.as_of, made_by(settings, night.settings.seed))
 
 
 def in_force(context: Any, name: str, evaluation: pl.LazyFrame) -> Champion:
