@@ -22,6 +22,7 @@ from resources.carriers import Carriers
 from resources.delivery import Delivery
 from resources.engine.duckdb import DuckDBEngine
 from resources.engine.spark import SparkEngine
+from resources.engine.spark_map import SparkMap
 from resources.erasure import Erasing
 from resources.home import Home
 from resources.io_manager import WarehouseIOManager
@@ -59,6 +60,7 @@ def build_resources(home: Home) -> dict[str, Any]:
         "nights": nights,
         "lake": lake,
         "warehouse": WarehouseIOManager(lake, engine, nights),
+        "mapped": SparkMap(engine) if isinstance(engine, SparkEngine) else map,
         "snapshots": Snapshots(lake, engine),
         "replays": Replays(home, lake, build_defs, build_resources),
         "model_store": ModelStore(home.models),

@@ -7,8 +7,9 @@ value seen is none. The methods themselves are in forecast_averages, forecast_sm
 and in forecast_libraries, series by series.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from typing import Protocol, TypeVar
 
 import numpy as np
 
@@ -18,12 +19,20 @@ from lifecycle_assets.models import forecast_smoothing as smoothing
 from lifecycle_assets.models import forecast_trees as trees
 from lifecycle_assets.models.forecast_panel import WEEK, Panel, first_days
 
-__all__ = ["CANDIDATES", "Candidate", "Panel"]
+__all__ = ["CANDIDATES", "Candidate", "Mapped", "Panel"]
 
+Item = TypeVar("Item")
+Answer = TypeVar("Answer")
 Method = Callable[[Panel, int, int], np.ndarray]
 # A series with a greater share of days without demand is intermittent.
 INTERMITTENT_SHARE = 0.4
 EXPLODED = 10.0
+
+
+class Mapped(Protocol):
+    """Where expensive candidates work: the builtin `map`, or what does the same in other processes, in any order."""
+
+    def __call__(self, function: Callable[[Item], Answer], items: Iterable[Item], /) -> Iterable[Answer]: ...
 
 
 @dataclass(frozen=True)

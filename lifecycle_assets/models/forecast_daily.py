@@ -8,6 +8,7 @@ where values cannot be negative.
 
 import datetime as dt
 from collections.abc import Mapping, Sequence
+from functools import partial
 
 import dataframely as dy
 import numpy as np
@@ -16,7 +17,7 @@ import polars as pl
 from lifecycle_assets.contracts import as_of_column, key, shop_key, table, text
 from lifecycle_assets.hashing import generator
 from lifecycle_assets.models.forecast_calendar import calendar
-from lifecycle_assets.models.forecast_candidates import CANDIDATES, Candidate, Panel
+from lifecycle_assets.models.forecast_candidates import CANDIDATES, Candidate, Mapped, Panel
 from lifecycle_assets.models.forecast_choice import ENSEMBLE, NAIVE
 from lifecycle_assets.models.forecast_evaluation import champions
 from lifecycle_assets.models.forecast_intervals import grown
@@ -62,8 +63,9 @@ def forecast_daily(
     shop: str,
     as_of: dt.date,
     settings: Shop,
+    mapped: Mapped = map,
 ) -> pl.DataFrame:
-    """The daily path of all series of all kinds."""
+    """The daily path of all series of all kinds. `mapped`: where expensive champions are fitted."""
     seed = int(generator(shop, ForecastDaily.name, settings.seed).integers(2**31))
     frames = [ForecastDaily.empty().drop("shop_id", "as_of")]
     for series in kinds:
@@ -71,7 +73,7 @@ def forecast_daily(
             candidates = CANDIDATES if improved is None else {**CANDIDATES, "improved": improved}
             months = settings.forecasting.units.months if series.kind == "units" else settings.forecasting.months
             last = last_day(as_of, months)
-            frames.append(_of_kind(series, evaluation, candidates, last, settings, seed))
+            frames.append(_of_kind(series, evaluation, candidates, last, settings, seed, mapped))
     schema = frames[0].schema
     rows = pl.concat([frame.select(pl.col(name).cast(dtype) for name, dtype in schema.items()) for frame in frames])
     rows = rows.with_columns(shop_id=pl.lit(shop), as_of=pl.lit(as_of)).sort("kind", "series", "date")
@@ -93,13 +95,14 @@ def _of_kind(
     last: dt.date,
     settings: Shop,
     seed: int,
+    mapped: Mapped,
 ) -> pl.DataFrame:
     horizon = (last - series.start).days + 1 - series.n_days
     days = calendar(series.start, last, settings.country, settings.forecasting.promotions)
     fitted, _ = to_fit(known(series).values, series.kind, days.exempt(series.n_days))
     panel = Panel(fitted, series.start, days.regressors(0, series.n_days + horizon), series.is_nonnegative)
     chosen = champions(evaluation, series.kind, series.names)
-    made, algorithm = _paths(panel, horizon, chosen, candidates, seed)
+    made, algorithm = _paths(panel, horizon, chosen, candidates, seed, mapped)
     cents = np.rint(np.clip(made, -LARGEST, LARGEST) * CENTS).astype(np.int64)
     if series.kind in WHOLE:
         dimension = np.unique([name.partition(":")[0] for name in series.names], return_inverse=True)[1]
@@ -145,7 +148,7 @@ def in_decimals(cents: np.ndarray) -> pl.Series:
 
 
 def _paths(
-    panel: Panel, horizon: int, chosen: pl.DataFrame, candidates: Mapping[str, Candidate], seed: int
+    panel: Panel, horizon: int, chosen: pl.DataFrame, candidates: Mapping[str, Candidate], seed: int, mapped: Mapped
 ) -> tuple[np.ndarray, list[str]]:
     """(n_series, horizon) forecasts of the champions, and who made them."""
     names = chosen["candidate"].fill_null(NAIVE).to_list()
@@ -154,23 +157,31 @@ def _paths(
         for name, members in zip(names, chosen["members"].fill_null("").to_list(), strict=True)
     ]
     wanted = {name: [row for row, team in enumerate(teams) if name in team] for name in candidates}
-    made = {name: _fit(candidates[name], panel, horizon, rows, seed) for name, rows in wanted.items() if rows}
+    made = {name: _fit(candidates[name], panel, horizon, rows, seed, mapped) for name, rows in wanted.items() if rows}
     path = np.stack(
         [np.median([made[name][row] for name in team if name in made], axis=0) for row, team in enumerate(teams)]
     )
     for name in (NAIVE, "mean"):
         failed = np.flatnonzero(~np.isfinite(path).all(axis=1)).tolist()
         if failed:
-            path[failed] = _fit(candidates[name], panel, horizon, failed, seed)[failed]
+            path[failed] = _fit(candidates[name], panel, horizon, failed, seed, mapped)[failed]
             names = [name if row in set(failed) else own for row, own in enumerate(names)]
     return np.nan_to_num(path), names
 
 
-def _fit(candidate: Candidate, panel: Panel, horizon: int, rows: list[int], seed: int) -> np.ndarray:
+def _fit(candidate: Candidate, panel: Panel, horizon: int, rows: list[int], seed: int, mapped: Mapped) -> np.ndarray:
     """A candidate's answers, NaN for series that it was not asked for: cheap ones take all series at once, since some learn
-    from all of them."""
+    from all of them, expensive ones each series by itself."""
     if candidate.cost <= EXPENSIVE:
         return candidate.forecast(panel, horizon, seed)
     answers = np.full((panel.values.shape[0], horizon), np.nan)
-    answers[rows] = candidate.forecast(panel.of(panel.values[rows]), horizon, seed)
+    alone = ((row, panel.of(panel.values[[row]])) for row in rows)
+    for row, path in mapped(partial(_fitted, candidate, horizon, seed), alone):
+        answers[row] = path
     return answers
+
+
+def _fitted(candidate: Candidate, horizon: int, seed: int, alone: tuple[int, Panel]) -> tuple[int, np.ndarray]:
+    """The number of a series and its forecast."""
+    row, panel = alone
+    return row, candidate.forecast(panel, horizon, seed)[0]

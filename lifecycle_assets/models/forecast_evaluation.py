@@ -1,9 +1,8 @@
 """How well does each way of forecasting do on each of the shop's series, and which is in use?
 
 One race per kind and length of history (forecast_race), every `retrain_days`; in between only series that are new race, and the
-others keep their champion and the widths of its intervals (forecast_intervals). So which candidates had time to run never
-changes a night that is run again. A series of fewer days than COLD_START does not race: `aggregation` forecasts it, or its mean
-below four weeks. A changed setting takes effect with the next race.
+others keep their champion and the widths of its intervals (forecast_intervals). A series of fewer days than COLD_START does not
+race: `aggregation` forecasts it, or its mean below four weeks. A changed setting takes effect with the next race.
 """
 
 import datetime as dt
@@ -18,7 +17,7 @@ from lifecycle_assets.contracts import as_of_column, count, date, flag, key, num
 from lifecycle_assets.hashing import generator
 from lifecycle_assets.markdown import markdown
 from lifecycle_assets.models.forecast_calendar import Calendar, calendar
-from lifecycle_assets.models.forecast_candidates import CANDIDATES, Candidate
+from lifecycle_assets.models.forecast_candidates import CANDIDATES, Candidate, Mapped
 from lifecycle_assets.models.forecast_choice import ENSEMBLE, FOLDS, Folds
 from lifecycle_assets.models.forecast_intervals import LEVELS, growth_of, widths
 from lifecycle_assets.models.forecast_preparation import known
@@ -102,8 +101,10 @@ def forecast_evaluation(
     as_of: dt.date,
     settings: Shop,
     budget: Budget,
+    mapped: Mapped = map,
 ) -> pl.DataFrame:
-    """The rows of all series. `last`: the rows of the latest night up to `as_of`; `improved`: a candidate for costs alone."""
+    """The rows of all series. `last`: the rows of the latest night up to `as_of`; `improved`: a candidate for costs alone;
+    `mapped`: where expensive candidates are tried."""
     seed = int(generator(shop, ForecastEvaluation.name, settings.seed).integers(2**31))
     frames = [ForecastEvaluation.empty().drop("shop_id", "as_of")]
     for series in kinds:
@@ -115,7 +116,7 @@ def forecast_evaluation(
         these = series if due is None else series.only(due)
         candidates = CANDIDATES if improved is None or series.kind != "cost" else {**CANDIDATES, "improved": improved}
         days = calendar(these.start, as_of, settings.country, settings.forecasting.promotions)
-        raced = _raced(these, days, candidates, budget, seed).with_columns(trained_as_of=pl.lit(as_of))
+        raced = _raced(these, days, candidates, budget, seed, mapped).with_columns(trained_as_of=pl.lit(as_of))
         frames += [_with_flips(raced, before)] if kept is None else [kept, _with_flips(raced, None)]
     schema = frames[0].schema
     rows = pl.concat([frame.select(pl.col(name).cast(dtype) for name, dtype in schema.items()) for frame in frames])
@@ -168,7 +169,7 @@ def _with_flips(rows: pl.DataFrame, before: pl.DataFrame | None) -> pl.DataFrame
 
 
 def _raced(
-    series: DailySeries, days: Calendar, candidates: Mapping[str, Candidate], budget: Budget, seed: int
+    series: DailySeries, days: Calendar, candidates: Mapping[str, Candidate], budget: Budget, seed: int, mapped: Mapped
 ) -> pl.DataFrame:
     """The rows of the series, raced with those of about the same length of history."""
     facts = known(series)
@@ -188,7 +189,7 @@ def _raced(
         if horizon == 0:
             frames.append(_unjudged(names, "mean", facts.values[rows]))
             continue
-        raced = race(facts.values[rows], horizon, series.kind, days, entrants, expensive, budget, seed)
+        raced = race(facts.values[rows], horizon, series.kind, days, entrants, expensive, budget, seed, mapped)
         frames.append(_rows(names, facts.values[rows], raced, only))
     rows = pl.concat(frames) if frames else _frame([], {}).clear()
     return rows.with_columns(kind=pl.lit(series.kind))

@@ -5,17 +5,21 @@ history allows. Who has done best is forecast_choice's to say, once of all folds
 
 Cheap candidates forecast all series at once. Expensive ones come after them, series by series in the order given, while the
 time lasts, and only as long as they can still win: squared errors only ever add up, so a candidate that has collected more
-than the best has in total is out. What was left out is said.
+than the best cheap one has in total is out. So what comes of one trial never depends on another, and trials may run side by
+side, elsewhere. The time is counted by what a fit usually costs, so that the same candidates are tried on any machine, however
+busy it is, and on any number of workers. What was left out is said.
 """
 
 import datetime as dt
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from itertools import product
 
 import numpy as np
 
 from lifecycle_assets.models.forecast_calendar import Calendar
-from lifecycle_assets.models.forecast_candidates import Candidate, Panel
+from lifecycle_assets.models.forecast_candidates import Candidate, Mapped, Panel
 from lifecycle_assets.models.forecast_choice import CALENDAR_WEIGHT, FOLDS, Chosen, Folds, choose, errors_of
 from lifecycle_assets.models.forecast_panel import WEEK
 from lifecycle_assets.models.forecast_preparation import to_fit
@@ -33,17 +37,18 @@ NO_TIME = "no time left in the budget"
 
 @dataclass
 class Budget:
-    """Seconds that expensive candidates may take, by a clock that is passed in."""
+    """Seconds that expensive candidates may cost in all, counted by Candidate.cost, and a clock that tells what each took."""
 
     seconds: float
     clock: Callable[[], float]
-    started: float = field(init=False)
+    spent: float = field(default=0.0, init=False)
 
-    def __post_init__(self) -> None:
-        self.started = self.clock()
-
-    def allows(self, seconds: float) -> bool:
-        return self.clock() - self.started + seconds <= self.seconds
+    def spend(self, seconds: float) -> bool:
+        """Whether there is so much left; then it is gone."""
+        if self.spent + seconds > self.seconds:
+            return False
+        self.spent += seconds
+        return True
 
 
 @dataclass(frozen=True)
@@ -62,6 +67,28 @@ class Raced:
     left_out: list[Chosen]
 
 
+@dataclass(frozen=True)
+class Trial:
+    """An expensive candidate, series number `row` alone up to the origin of each fold, and the squared error not to exceed."""
+
+    candidate: Candidate
+    row: int
+    panels: list[Panel]
+    folds: Folds
+    best: float
+
+
+@dataclass(frozen=True)
+class Tried:
+    """What came of a trial. `path`: (FOLDS, horizon), NaN without an answer. `seconds`: (FOLDS,). `skipped`: why it ended."""
+
+    name: str
+    row: int
+    path: np.ndarray
+    seconds: np.ndarray
+    skipped: str | None
+
+
 def horizon_of(days: int) -> int:
     """The horizon of the folds for a history of so many days; 0 where there can be none."""
     return max((horizon for horizon in HORIZONS if SPANS * horizon <= days), default=0)
@@ -76,9 +103,11 @@ def race(
     expensive: Sequence[int],
     budget: Budget,
     seed: int,
+    mapped: Mapped,
 ) -> Raced:
     """The candidates on series of about one length. `values`: (n_series, n_days) known values of the days from days.start, NaN
-    where unknown. `expensive`: numbers of the series that expensive candidates are for, in their order."""
+    where unknown. `expensive`: numbers of the series that expensive candidates are for, in their order. `mapped`: where these
+    are tried."""
     folds, panels = _folds(values, horizon, kind, days)
     shape = folds.actual.shape
     paths = {name: np.full(shape, np.nan) for name in candidates}
@@ -91,11 +120,13 @@ def race(
             paths[name][:, fold] = candidate.forecast(panel, horizon, seed)
             seconds[name][:, fold] = (budget.clock() - started) / shape[0]
     best = _lowest(cheap, paths, folds)
-    for name in candidates.keys() - cheap.keys():
+    costly = {name: candidate for name, candidate in candidates.items() if name not in cheap}
+    for name in costly:
         skipped[name] = ["only for the series of most weight"] * shape[0]
-    for name, candidate in candidates.items():
-        if name not in cheap:
-            _try(candidate, panels, folds, expensive, budget, best, seed, paths[name], seconds[name], skipped[name])
+    trials = _trials(costly, expensive, panels, folds, best, budget, skipped)
+    for tried in mapped(partial(_tried, seed=seed, clock=budget.clock), trials):
+        name, row = tried.name, tried.row
+        paths[name][row], seconds[name][row], skipped[name][row] = tried.path, tried.seconds, tried.skipped
     for name, candidate in candidates.items():
         _say_why(candidate, paths[name], panels[0], skipped[name])
     every = np.arange(FOLDS)
@@ -125,47 +156,49 @@ def _folds(values: np.ndarray, horizon: int, kind: str, days: Calendar) -> tuple
     return Folds(horizon, values[:, ahead], days.is_business[ahead], np.stack(naive, axis=1)), panels
 
 
-def _try(
-    candidate: Candidate,
+def _trials(
+    costly: Mapping[str, Candidate],
+    series: Sequence[int],
     panels: Sequence[Panel],
     folds: Folds,
-    series: Sequence[int],
-    budget: Budget,
     best: np.ndarray,
-    seed: int,
-    path: np.ndarray,
-    seconds: np.ndarray,
-    skipped: list[str | None],
-) -> None:
-    """An expensive candidate on one series after another, the latest fold first; fills its path, seconds and reasons."""
-    # What a fit takes on this machine is learnt on the way.
-    cost = candidate.cost * panels[-1].n_days / COST_DAYS
-    for row in series:
-        skipped[row] = None
-        if not candidate.applies(panels[0].values[[row]])[0]:
+    budget: Budget,
+    skipped: Mapping[str, list[str | None]],
+) -> Iterator[Trial]:
+    """Each candidate on one series after another, as long as the budget lasts; says what it does not last for."""
+    for (name, candidate), row in product(costly.items(), series):
+        skipped[name][row] = None
+        alone = [panel.of(panel.values[[row]]) for panel in panels]
+        if not candidate.applies(alone[0].values)[0]:
             continue
-        if not budget.allows(FOLDS * cost):
-            skipped[row] = NO_TIME
-            continue
-        squared = 0.0
-        for fold in reversed(range(FOLDS)):
-            started = budget.clock()
-            panel = panels[fold].of(panels[fold].values[[row]])
-            path[row, fold] = candidate.forecast(panel, folds.horizon, seed)[0]
-            seconds[row, fold] = budget.clock() - started
-            squared += _squared(path[row, fold], folds, row, fold)
-            if squared > best[row]:
-                path[row] = np.nan
-                skipped[row] = CANNOT_WIN
-                break
-        cost = (cost + seconds[row].sum() / max((seconds[row] > 0).sum(), 1)) / 2
+        if budget.spend(FOLDS * candidate.cost * panels[-1].n_days / COST_DAYS):
+            of_row = replace(folds, actual=folds.actual[[row]], naive=folds.naive[[row]])
+            yield Trial(candidate, row, alone, of_row, best[row])
+        else:
+            skipped[name][row] = NO_TIME
 
 
-def _squared(path: np.ndarray, folds: Folds, row: int, fold: int) -> float:
-    """What the fold adds at least to a score's weighted sum of squares, so that none is out too early: by the inequality of
-    Cauchy and Schwarz the folds' own weighted sums come to no more than that of all of them."""
+def _tried(trial: Trial, seed: int, clock: Callable[[], float]) -> Tried:
+    """The candidate on the series, the latest fold first."""
+    horizon = trial.folds.horizon
+    path, seconds = np.full((FOLDS, horizon), np.nan), np.zeros(FOLDS)
+    squared, skipped = 0.0, None
+    for fold in reversed(range(FOLDS)):
+        started = clock()
+        path[fold] = trial.candidate.forecast(trial.panels[fold], horizon, seed)[0]
+        seconds[fold] = clock() - started
+        squared += _squared(path[fold], trial.folds, fold)
+        if squared > trial.best:
+            path[:], skipped = np.nan, CANNOT_WIN
+            break
+    return Tried(trial.candidate.name, trial.row, path, seconds, skipped)
+
+
+def _squared(path: np.ndarray, folds: Folds, fold: int) -> float:
+    """What the fold adds at least to the weighted sum of squares of the only series, so that none is out too early: by the
+    inequality of Cauchy and Schwarz the folds' own weighted sums come to no more than that of all of them."""
     errors = np.zeros((FOLDS, folds.horizon))
-    errors[fold] = np.nan_to_num(path - folds.actual[row, fold])
+    errors[fold] = np.nan_to_num(path - folds.actual[0, fold])
     sums, _ = folds.per_stretch(errors, folds.judged)
     squares = (sums**2).sum(axis=(1, 2))
     return float((CALENDAR_WEIGHT * np.sqrt(squares[0]) + (1 - CALENDAR_WEIGHT) * np.sqrt(squares[1])) ** 2)

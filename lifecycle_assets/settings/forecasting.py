@@ -39,7 +39,9 @@ class Forecasting(Group):
     )
     units: Units = Units()
     promotions: tuple[Promotion, ...] = Field((), description="promotions whose days are known, past and planned")
-    budget_seconds: Annotated[float, Field(gt=0)] = Field(15, description="time that a race may take")
+    budget_seconds: Annotated[float, Field(gt=0)] = Field(
+        15, description="seconds that the slow candidates may take in a race, by what a fit usually costs"
+    )
     retrain_days: AtLeastOne | None = Field(
         None, description="age at which the candidates race anew; default: by the tier, as scores.retrain_days"
     )

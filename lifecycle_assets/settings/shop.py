@@ -152,7 +152,8 @@ class Deployment(Group):
 
     owner: str = Field("team:customer-data", description="owner shown on every asset: an e-mail address or team:NAME")
     engine: Literal["duckdb", "spark"] = Field(
-        "duckdb", description="where the roll-up SQL runs: in this process, or on a Spark cluster"
+        "duckdb",
+        description="where the roll-up SQL runs and slow forecasts are fitted: in this process, or on a Spark cluster",
     )
     spark_master: Annotated[str, Field(pattern=r"^(local|spark://|k8s://|yarn$)")] = Field(
         "local[*]",

@@ -8,6 +8,7 @@ import atexit
 import os
 import re
 import shutil
+import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 from functools import cached_property
@@ -36,7 +37,7 @@ MADE = "spark.made"
 
 class SparkEngine:
     """`run` writes the result of one statement. The session starts with the first one and ends with the process, or at
-    `close`; statements share nothing in it."""
+    `close`; statements share nothing in it, and SparkMap uses it as well."""
 
     def __init__(self, master: str, finisher: DuckDBEngine) -> None:
         """`master` is Spark's, e.g. `local[*]` or `spark://host:7077`; `finisher` puts Spark's rows into the table's file."""
@@ -49,7 +50,7 @@ class SparkEngine:
         `sources` holds the Parquet files of every `area.table` that the statement names. Raises SettingsError where Spark
         or Java is not installed, LifecycleError where the master gives no session.
         """
-        session = self._session.newSession()
+        session = self.session.newSession()
         for key, value in MEANING.items():
             session.conf.set(key, value)
         for name, files in sources.items():
@@ -63,12 +64,13 @@ class SparkEngine:
 
     def close(self) -> None:
         """End the session, if one was started; the next statement starts another."""
-        if session := self.__dict__.pop("_session", None):
+        if session := self.__dict__.pop("session", None):
             atexit.unregister(self.close)
             session.stop()
 
     @cached_property
-    def _session(self) -> Any:
+    def session(self) -> Any:
+        """Spark's session; raises as `run` does."""
         try:
             from py4j.protocol import Py4JError
             from pyspark.errors import PySparkException
@@ -83,6 +85,8 @@ class SparkEngine:
                 "lifecycle.yaml: engine is spark, but there is no Java: install Java 17 or newer "
                 "(Debian: apt-get install openjdk-17-jre-headless) or set JAVA_HOME to one, or set engine: duckdb"
             )
+        # Spark's own default is any python3 that an executor finds; what SparkMap sends there needs this one's libraries.
+        os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
         builder = SparkSession.builder.master(self.master).appName("lifecycle")
         try:
             session = builder.config("spark.ui.showConsoleProgress", "false").getOrCreate()

@@ -35,7 +35,7 @@ from lifecycle_assets.wiring import HEAVY, asset_key, picture, reads, table_asse
 SOURCES = (OrderLines, IdentityMap, SegmentationLabels, Costs)
 
 
-@dg.asset(**table_asset(ForecastEvaluation, "numba", resources=["lake"]), pool=HEAVY, ins=reads(*SOURCES))
+@dg.asset(**table_asset(ForecastEvaluation, "numba", resources=["lake", "mapped"]), pool=HEAVY, ins=reads(*SOURCES))
 def forecast_evaluation(
     context: dg.AssetExecutionContext,
     order_lines: pl.LazyFrame,
@@ -55,12 +55,13 @@ def forecast_evaluation(
         as_of=night.as_of,
         settings=night.settings,
         budget=Budget(night.settings.forecasting.budget_seconds, time.perf_counter),
+        mapped=context.resources.mapped,
     )
     context.add_output_metadata({"race": dg.MetadataValue.md(forecast_race.shown(rows))})
     return rows
 
 
-@dg.asset(**table_asset(ForecastDaily, "numba"), ins=reads(*SOURCES, ForecastEvaluation))
+@dg.asset(**table_asset(ForecastDaily, "numba", resources=["mapped"]), ins=reads(*SOURCES, ForecastEvaluation))
 def forecast_daily(
     context: dg.AssetExecutionContext,
     order_lines: pl.LazyFrame,
@@ -78,6 +79,7 @@ def forecast_daily(
         shop=night.shop,
         as_of=night.as_of,
         settings=night.settings,
+        mapped=context.resources.mapped,
     )
 
 
