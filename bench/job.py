@@ -1,21 +1,29 @@
-"""The whole nightly job on generated order lines - inputs, features, decisions, batch, report - and what Dagster adds."""
+"""The whole nightly job on generated order lines, from the shop's files to batches and reports: a night that trains every
+model, and the one after it, which only scores. How do time and memory grow, where do they go, and what does Dagster add?"""
 
+import datetime as dt
 import resource
 import statistics
 import tempfile
+import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import polars as pl
+import psutil
 
 from bench import generate
 from bench.harness import measure, table
 
 TITLE = "The whole nightly job"
 TINY = 2_000
-SHOWN = 10
+SHOWN = 15
+EVERY = 0.1
+TRAINS, SCORES = "trains every model", "only scores"
 
 SHOP = f"""\
 name: Benchmark shop
@@ -44,68 +52,140 @@ def shop_input(folder: Path, lines: int) -> int:
     return frame.height
 
 
-def section(_work: Path, sizes: Sequence[int], memory_limit: str) -> str:
-    """Markdown: a night per size, and the overhead per asset seen on a shop so small that computing costs nothing."""
-    nights = [measure("bench.job:run", lines=lines, memory_limit=memory_limit).value for lines in (TINY, *sizes)]
-    tiny = nights[0]
-    slowest = _slowest(nights)
-    header = ["lines", "customers", "whole job", "features to batch", "peak memory", *slowest]
+def section(work: Path, sizes: Sequence[int], memory_limit: str) -> str:
+    """Markdown: two nights per size, the growth between sizes, the largest ones' profiles, and the overhead per asset seen on a
+    shop so small that computing costs nothing."""
+    shops = [_nights(work, lines, memory_limit) for lines in (TINY, *sizes)]
+    measured = [night for nights in shops for night in nights]
     rows = [
         [
             f"{night['lines']:,}",
             f"{night['customers']:,}",
-            f"{night['seconds']:.1f} s",
-            f"{_from_features_to_batch(night):.1f} s",
+            night["kind"],
+            f"{night['seconds']:.0f} s",
+            f"{night['cpu_seconds']:.0f} s",
             f"{night['peak_gib']:.1f} GiB",
-            *(f"{night['steps'].get(step, 0):.1f}" for step in slowest),
         ]
-        for night in nights
+        for night in measured
     ]
-    steps = list(tiny["steps"].values())
+    parts = [
+        "From the shop's files to the batches and the reports, everything validated, checked and published. The night after "
+        "the first one finds every model trained within its cadence and only scores.",
+        table(["lines", "customers", "the night", "wall clock", "processor", "peak memory"], rows),
+        *(_growth(kind, shops[1:]) for kind in (TRAINS, SCORES) if len(sizes) > 1),
+        *(_profile(night) for night in shops[-1]),
+        _overhead(shops[0][1]),
+    ]
+    return "\n\n".join(parts)
+
+
+def _nights(work: Path, lines: int, memory_limit: str) -> list[dict[str, Any]]:
+    """The first night of a new shop and the one after it, each in a process of its own."""
+    with tempfile.TemporaryDirectory(dir=work) as base:
+        folder = Path(base) / "input"
+        customers = shop_input(folder, lines)
+        home = Path(base) / "home"
+        (home / "shops").mkdir(parents=True)
+        (home / "lifecycle.yaml").write_text(f"memory_limit: {memory_limit}\n")
+        (home / "shops" / "bench.yaml").write_text(SHOP.format(folder=folder))
+        known = {"lines": lines, "customers": customers}
+        first, second = generate.AS_OF - dt.timedelta(days=1), generate.AS_OF
+        return [
+            {**known, "kind": kind, **measure("bench.job:run", home=str(home), as_of=day.isoformat()).value}
+            for kind, day in ((TRAINS, first), (SCORES, second))
+        ]
+
+
+def _growth(kind: str, shops: list[list[dict[str, Any]]]) -> str:
+    """The exponent of the number of lines, by least squares on logarithms."""
+    nights = [night for nights in shops for night in nights if night["kind"] == kind]
+    lines = np.log([night["lines"] for night in nights])
+    of = {what: np.polyfit(lines, np.log([night[what] for night in nights]), 1)[0] for what in ("seconds", "peak_gib")}
+    last = np.log(nights[-1]["seconds"] / nights[-2]["seconds"]) / (lines[-1] - lines[-2])
+    return (
+        f"A night that {kind} grows with the {of['seconds']:.2f}th power of the lines, memory with the "
+        f"{of['peak_gib']:.2f}th, over all sizes; between the two largest ones time with the {last:.2f}th."
+    )
+
+
+def _profile(night: dict[str, Any]) -> str:
+    steps = sorted(night["steps"].items(), key=lambda step: -step[1]["seconds"])
+    shown = steps[:SHOWN]
+    rest = sum(step["seconds"] for _, step in steps[SHOWN:])
+    rows = [
+        [
+            name,
+            f"{step['seconds']:.1f} s",
+            f"{step['seconds'] / night['seconds']:.0%}",
+            f"{step['begins_gib']:.1f}",
+            f"{step['peak_gib']:.1f}",
+        ]
+        for name, step in shown
+    ]
+    rows.append([f"{len(steps) - len(shown)} others", f"{rest:.1f} s", f"{rest / night['seconds']:.0%}", "", ""])
     return "\n\n".join(
         [
-            "From the shop's files to the batch and the report, everything validated, checked and published. *Features to "
-            "batch* leaves out reading the files and the report. Beside it the seconds of the slowest steps.",
-            table(header, rows),
-            f"Overhead: a shop of {TINY:,} lines takes {tiny['seconds']:.1f} s for {len(steps)} steps (assets and their "
-            f"checks), of which {tiny['seconds'] - sum(steps):.1f} s lie outside them. The median step takes "
-            f"{statistics.median(steps) * 1000:.0f} ms; that is what an asset costs before it computes anything.",
+            f"Where a night that {night['kind']} spends its time and memory, {night['lines']:,} lines; GiB of the process when "
+            "a step begins, and at most while it runs:",
+            table(["step", "time", "of all", "GiB before", "GiB at most"], rows),
         ]
     )
 
 
-def _from_features_to_batch(night: dict[str, Any]) -> float:
-    return sum(seconds for step, seconds in night["steps"].items() if step.startswith(("features.", "dispatch.")))
+def _overhead(night: dict[str, Any]) -> str:
+    seconds = [step["seconds"] for step in night["steps"].values()]
+    return (
+        f"Overhead: a shop of {TINY:,} lines takes {night['seconds']:.1f} s for {len(seconds)} steps (assets and their "
+        f"checks), of which {night['seconds'] - sum(seconds):.1f} s lie outside them. The median step takes "
+        f"{statistics.median(seconds) * 1000:.0f} ms; that is what an asset costs before it computes anything."
+    )
 
 
-def _slowest(nights: list[dict[str, Any]]) -> list[str]:
-    return sorted(nights[-1]["steps"], key=lambda step: -nights[-1]["steps"][step])[:SHOWN]
-
-
-def run(lines: int, memory_limit: str) -> dict[str, Any]:
-    """One night in a home of its own; seconds per asset come from Dagster's own event log."""
+def run(home: str, as_of: str) -> dict[str, Any]:
+    """One night; seconds per step come from Dagster's own event log."""
     from lifecycle_assets.definitions import Home
     from lifecycle_assets.operations.homes import open_instance
     from lifecycle_assets.operations.nights import run_night
 
-    with tempfile.TemporaryDirectory() as base:
-        folder = Path(base) / "input"
-        customers = shop_input(folder, lines)
-        home = Home(Path(base) / "home")
-        (home.root / "shops").mkdir(parents=True)
-        (home.root / "lifecycle.yaml").write_text(f"memory_limit: {memory_limit}\n")
-        home.shop_file("bench").write_text(SHOP.format(folder=folder))
-        began = time.perf_counter()
-        night = run_night(home, "bench")
-        seconds = time.perf_counter() - began
-        if not night.success:
-            raise SystemExit("\n".join(night.failures))
-        with open_instance(home) as instance:
-            stats = instance.get_run_step_stats(night.run_id)
-        return {
-            "lines": lines,
-            "customers": customers,
-            "seconds": seconds,
-            "peak_gib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20,
-            "steps": {s.step_key.replace("__", "."): (s.end_time or 0) - (s.start_time or 0) for s in stats},
-        }
+    began, busy = time.perf_counter(), time.process_time()
+    with _memory() as held:
+        night = run_night(Home(Path(home)), "bench", dt.date.fromisoformat(as_of))
+    seconds, cpu_seconds = time.perf_counter() - began, time.process_time() - busy
+    if not night.success:
+        raise SystemExit("\n".join(night.failures))
+    with open_instance(Home(Path(home))) as instance:
+        stats = instance.get_run_step_stats(night.run_id)
+    moments, gib = (np.array(column) for column in zip(*held, strict=True))
+    return {
+        "seconds": seconds,
+        "cpu_seconds": cpu_seconds,
+        "peak_gib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20,
+        "steps": {
+            s.step_key.replace("__", "."): _step(s.start_time or 0, s.end_time or 0, moments, gib) for s in stats
+        },
+    }
+
+
+def _step(start: float, end: float, moments: np.ndarray, gib: np.ndarray) -> dict[str, float]:
+    first, after = np.searchsorted(moments, [start, end])
+    first = max(min(first, gib.size - 1) - 1, 0)
+    return {"seconds": end - start, "begins_gib": gib[first], "peak_gib": gib[first : max(after, first + 1)].max()}
+
+
+@contextmanager
+def _memory() -> Iterator[list[tuple[float, float]]]:
+    """Moments by the clock of the event log, and the GiB that the process held then."""
+    process, over = psutil.Process(), threading.Event()
+    seen = [(time.time(), process.memory_info().rss / 2**30)]
+
+    def look() -> None:
+        while not over.wait(EVERY):
+            seen.append((time.time(), process.memory_info().rss / 2**30))
+
+    watcher = threading.Thread(target=look)
+    watcher.start()
+    try:
+        yield seen
+    finally:
+        over.set()
+        watcher.join()
