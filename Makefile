@@ -5,13 +5,14 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 HOME_FOLDER ?= home
 
-.PHONY: demo dev test faults lint bench docs lock clean help
+.PHONY: demo dev test faults spark lint bench docs lock clean help
 
 help:
 	@echo "make demo   set up, run every asset on real demo data, say where to look"
 	@echo "make dev    the Dagster UI on ./home (http://127.0.0.1:3000)"
 	@echo "make test   set up and run all tests and checks"
-	@echo "make faults kill, repeat and cut off whole nights"
+	@echo "make faults kill, repeat and cut off whole nights (half an hour)"
+	@echo "make spark  roll-ups and forecasts on a Spark cluster of two workers against those of one process"
 	@echo "make bench  measure speed and memory beside the naive ways"
 	@echo "make docs   write the data dictionary and the settings page anew"
 	@echo "make lint   formatting, style, types, architecture"
@@ -27,9 +28,14 @@ test: $(READY) lint
 	@echo "== testing"
 	@$(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder
 
-# Nights that are killed, run twice at once, repeated, and cut off from their database: about ten minutes.
+# Nights that are killed, run twice at once, repeated, cut off from their database, on one thread, and with a process per step.
 faults: $(READY)
-	@$(BIN)/python -m pytest tests/faults -m nights
+	@$(BIN)/python -m pytest tests -m nights
+
+# Needs Java 17 or newer; pyspark is half a gigabyte.
+spark: $(READY)
+	@$(BIN)/python -m pip install -qq --disable-pip-version-check 'pyspark>=4'
+	@$(BIN)/python -m pytest -rs tests/resources/test_spark.py tests/resources/test_spark_map.py
 
 lint: $(READY)
 	@echo "== checking style, types and architecture"
