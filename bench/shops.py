@@ -106,7 +106,10 @@ def _nights(home: Path, shops: list[tuple[str, str, int]]) -> list[Night]:
             check=False,
             cwd=Path(__file__).parent.parent,
         )
-        return Night(shop, tier, orders, began, time.perf_counter() - asked, done.returncode == 0)
+        made = Night(shop, tier, orders, began, time.perf_counter() - asked, done.returncode == 0)
+        state = "done" if made.success else "FAILED"
+        print(f"{made.ended:7.0f} s  {shop} ({tier}, {orders:,} orders) {state}, {made.ended - began:.0f} s", file=sys.stderr)
+        return made
 
     with ThreadPoolExecutor(AT_A_TIME) as pool:
         return list(pool.map(lambda row: night(*row), shops))
