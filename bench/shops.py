@@ -108,7 +108,10 @@ def _nights(home: Path, shops: list[tuple[str, str, int]]) -> list[Night]:
         )
         made = Night(shop, tier, orders, began, time.perf_counter() - asked, done.returncode == 0)
         state = "done" if made.success else "FAILED"
-        print(f"{made.ended:7.0f} s  {shop} ({tier}, {orders:,} orders) {state}, {made.ended - began:.0f} s", file=sys.stderr)
+        print(
+            f"{made.ended:7.0f} s  {shop} ({tier}, {orders:,} orders) {state}, {made.ended - began:.0f} s",
+            file=sys.stderr,
+        )
         return made
 
     with ThreadPoolExecutor(AT_A_TIME) as pool:
