@@ -3,7 +3,7 @@
 blend_cf * cosine of the products' ALS factors + (1 - blend_cf) * cosine of their TF-IDF texts (see als.py and item_text.py):
 who buys them, and what the catalogue says of them. A product with few buyers, and every product of a shop with too few
 interactions, has no factors: its cosine counts as 0. A cosine below 0 counts as 0 as well. A product that is like no other has
-no row.
+no row. Factors are learnt as often as models are trained; a product that is new since then goes by its words.
 """
 
 import datetime as dt
@@ -14,9 +14,9 @@ import polars as pl
 
 from lifecycle_assets.contracts import as_of_column, key, share, shop_key, table, text
 from lifecycle_assets.hashing import generator
-from lifecycle_assets.models.als import fit, is_enough, nothing, unit_length
+from lifecycle_assets.models.als import fit, is_enough, unit_length
 from lifecycle_assets.models.item_text import WORDS, most_alike, read_texts
-from lifecycle_assets.models.purchases import Purchases, catalogue, purchases
+from lifecycle_assets.models.purchases import catalogue, purchases
 from lifecycle_assets.settings import Products
 
 SOURCES = ["cf", "content", "blend"]
@@ -38,21 +38,38 @@ class SimilarItems(dy.Schema):
     explanation = text("The reason in words.", nullable=False)
 
 
-def similar_items(
-    order_lines: pl.LazyFrame, products: pl.LazyFrame, shop: str, as_of: dt.date, settings: Products, seed: int
-) -> pl.DataFrame:
-    """At most `settings.similar_items.k` rows per product of raw.products or raw.order_lines, ordered by product_id and
-    rank."""
-    on_sale = catalogue(products, order_lines, as_of)
+def item_factors(order_lines: pl.LazyFrame, shop: str, as_of: dt.date, settings: Products, seed: int) -> pl.DataFrame:
+    """Who buys each product of raw.order_lines: product_id and factors (array of float32, of length 1) of those with enough
+    buyers; no rows where there is too little to learn from."""
     past = order_lines.filter(pl.col("order_date") <= as_of)
     buyers = past.select(pl.col("customer_id").drop_nulls().unique()).collect().to_series().sort()
-    bought = purchases(past, buyers, on_sale["product_id"], as_of, settings.recommendations)
-    if bought.items.is_empty():
+    bought = purchases(past, buyers, pl.Series([], dtype=pl.String), as_of, settings.recommendations)
+    counts, similar = bought.matrix(bought.pairs["days"]), settings.similar_items
+    width = similar.factors if is_enough(counts, settings.recommendations) else 0
+    vectors = np.zeros((bought.items.len(), width), np.float32)
+    if width:
+        rng = generator(shop, SimilarItems.name, seed)
+        vectors = unit_length(fit(counts, width, similar.iterations, similar.min_buyers, rng).items)
+    known = np.flatnonzero(vectors.any(axis=1))
+    factors = pl.Series(vectors[known], dtype=pl.Array(pl.Float32, width))
+    return pl.DataFrame({"product_id": bought.items.gather(known), "factors": factors})
+
+
+def similar_items(
+    order_lines: pl.LazyFrame,
+    products: pl.LazyFrame,
+    factors: pl.DataFrame,
+    shop: str,
+    as_of: dt.date,
+    settings: Products,
+) -> pl.DataFrame:
+    """At most `settings.similar_items.k` rows per product of raw.products or raw.order_lines, ordered by product_id and
+    rank. `factors`: of `item_factors`, of this night or an earlier one."""
+    known = catalogue(products, order_lines, as_of)
+    if known.is_empty():
         return SimilarItems.empty()
-    known = bought.items.to_frame().join(on_sale, on="product_id", how="left", maintain_order="left")
-    texts = read_texts(known.select(WORDS))
-    vectors = _vectors(bought, settings, generator(shop, SimilarItems.name, seed))
-    all_items, blend = np.arange(bought.items.len()), settings.similar_items.blend_cf
+    items, texts, vectors = known["product_id"], read_texts(known.select(WORDS)), _vectors(known, factors)
+    all_items, blend = np.arange(items.len()), settings.similar_items.blend_cf
     codes, scores = most_alike(
         texts, all_items, np.ones(all_items.size, bool), settings.similar_items.k, vectors, blend
     )
@@ -63,9 +80,9 @@ def similar_items(
     names = known.select(pl.coalesce("name", "product_id")).to_series()
     return pl.DataFrame(
         {
-            "product_id": bought.items.gather(item),
+            "product_id": items.gather(item),
             "rank": place + 1,
-            "item_id": bought.items.gather(other),
+            "item_id": items.gather(other),
             "score": np.minimum(scores[item, place], 1).astype(np.float64),
             "cf_similarity": cf.astype(np.float64),
             "text_similarity": alike.astype(np.float64),
@@ -74,13 +91,13 @@ def similar_items(
     ).select(pl.lit(shop).alias("shop_id"), pl.lit(as_of).alias("as_of"), pl.exclude("name"), _source(), _explanation())
 
 
-def _vectors(bought: Purchases, settings: Products, rng: np.random.Generator) -> np.ndarray:
-    """One row of length 1 per item; 0 for one without enough buyers."""
-    counts = bought.matrix(bought.pairs["days"])
-    if not is_enough(counts, settings.recommendations):
-        return nothing(counts).items
-    similar = settings.similar_items
-    return unit_length(fit(counts, similar.factors, similar.iterations, similar.min_buyers, rng).items)
+def _vectors(known: pl.DataFrame, factors: pl.DataFrame) -> np.ndarray:
+    """A row for each of the `known` products; 0 for one without factors."""
+    there = known.select("product_id").with_row_index("at").join(factors, on="product_id")
+    values = there["factors"].to_numpy()
+    vectors = np.zeros((known.height, values.shape[1]), np.float32)
+    vectors[there["at"].to_numpy()] = values
+    return vectors
 
 
 def _has(similarity: str) -> pl.Expr:

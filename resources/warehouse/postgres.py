@@ -26,10 +26,10 @@ import pyarrow.parquet as pq
 from lifecycle_assets.contracts import AREAS, Contract
 from lifecycle_assets.errors import LifecycleError
 from resources.database_url import quoted, with_environment, without_secrets
+from resources.warehouse.catalogue import EVERY_NIGHT
 
 BATCH_ROWS = 100_000
 MOST_DECIMALS = 18
-EVERY_NIGHT = " Every night's rows, told apart by as_of; the table without _history has the night that ran last."
 READER, ANALYST, OPERATOR = "lifecycle_reader", "lifecycle_analyst", "lifecycle_operator"
 WITHOUT_PEOPLE = ("features", "models")
 BOOKS = """

@@ -14,7 +14,7 @@ from sklearn.preprocessing import normalize
 from lifecycle_assets.inputs.contracts import OrderLines
 from lifecycle_assets.inputs.contracts import Products as Catalogue
 from lifecycle_assets.models import item_text
-from lifecycle_assets.models.similar_items import SimilarItems, similar_items
+from lifecycle_assets.models.similar_items import SimilarItems, item_factors, similar_items
 from lifecycle_assets.settings import Products, Recommendations
 from lifecycle_assets.settings import SimilarItems as Settings
 
@@ -22,7 +22,7 @@ SETTINGS = Products(similar_items=Settings(factors=8, iterations=10))
 
 
 def alike(lines: pl.LazyFrame, goods: pl.LazyFrame, given_settings: Products = SETTINGS) -> pl.DataFrame:
-    made = similar_items(lines, goods, SHOP, AS_OF, given_settings, 0)
+    made = similar_items(lines, goods, item_factors(lines, SHOP, AS_OF, given_settings, 0), SHOP, AS_OF, given_settings)
     SimilarItems.require(SimilarItems.conform(made.lazy()).collect())
     assert made.equals(made.sort("product_id", "rank"))
     return made
@@ -98,8 +98,23 @@ def test_without_texts_it_goes_by_the_buyers_and_without_buyers_by_the_texts() -
 
 
 def test_nothing_gives_an_empty_table() -> None:
-    made = similar_items(OrderLines.empty().lazy(), Catalogue.empty().lazy(), SHOP, AS_OF, SETTINGS, 0)
-    assert made.equals(SimilarItems.empty())
+    lines = OrderLines.empty().lazy()
+    factors = item_factors(lines, SHOP, AS_OF, SETTINGS, 0)
+    assert factors.is_empty()
+    assert similar_items(lines, Catalogue.empty().lazy(), factors, SHOP, AS_OF, SETTINGS).equals(SimilarItems.empty())
+
+
+def test_between_two_trainings_a_new_product_goes_by_its_words(table: pl.DataFrame) -> None:
+    lines, goods = shop()
+    factors = item_factors(lines, SHOP, AS_OF, SETTINGS, 0)
+    without = factors.filter(pl.col("product_id") != factors["product_id"][0])
+    made = similar_items(lines, goods, without, SHOP, AS_OF, SETTINGS)
+    of_new = made.filter(pl.col("product_id") == factors["product_id"][0])
+    assert of_new["source"].unique().to_list() == ["content"]
+    others = [
+        frame.filter(pl.col("rank") == 1, pl.col("product_id") != factors["product_id"][0]) for frame in (made, table)
+    ]
+    assert (others[0]["item_id"] == others[1]["item_id"]).mean() > 0.9
 
 
 def test_the_same_whatever_the_order_of_rows(table: pl.DataFrame) -> None:

@@ -13,7 +13,7 @@ from lifecycle_assets.models import recommendation_evaluation as recommendation_
 from lifecycle_assets.models import recommendations as recommending
 from lifecycle_assets.models import similar_items as alike_items
 from lifecycle_assets.models import upsell as upselling
-from lifecycle_assets.models.assets.training import last_race, raced_tonight
+from lifecycle_assets.models.assets.training import STORE, last_race, learnt, raced_tonight
 from lifecycle_assets.models.cross_sell import CrossSellMatrix
 from lifecycle_assets.models.price_outcomes import PriceOutcomes
 from lifecycle_assets.models.prices import PriceRecommendations
@@ -83,13 +83,18 @@ def user_recommendations(
     )
 
 
-@dg.asset(**table_asset(SimilarItems, "numba"), ins=reads(OrderLines, Products, IdentityMap))
+@dg.asset(**table_asset(SimilarItems, "numba", resources=(STORE,)), ins=reads(OrderLines, Products, IdentityMap))
 def similar_items(
     context: dg.AssetExecutionContext, order_lines: pl.LazyFrame, products: pl.LazyFrame, identity_map: pl.LazyFrame
 ) -> pl.DataFrame:
     night = night_of(context)
     lines, settings = resolved(order_lines, identity_map), night.settings.products
-    return alike_items.similar_items(lines, products, night.shop, night.as_of, settings, night.settings.seed)
+
+    def make() -> pl.DataFrame:
+        return alike_items.item_factors(lines, night.shop, night.as_of, settings, night.settings.seed)
+
+    factors = learnt(context, SimilarItems.table, "als", settings, make)
+    return alike_items.similar_items(lines, products, factors, night.shop, night.as_of, settings)
 
 
 @dg.asset(

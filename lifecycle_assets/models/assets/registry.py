@@ -10,6 +10,7 @@ from lifecycle_assets.models.propensity_buy import PropensityBuyEvaluation
 from lifecycle_assets.models.propensity_respond import PropensityRespondEvaluation
 from lifecycle_assets.models.propensity_upgrade import PropensityUpgradeEvaluation
 from lifecycle_assets.models.registry import Registry
+from lifecycle_assets.models.similar_items import SimilarItems
 from lifecycle_assets.models.visitor_intent_evaluation import VisitorIntentEvaluation
 from lifecycle_assets.night import night_of
 from lifecycle_assets.wiring import asset_key, table_asset
@@ -20,6 +21,7 @@ TRAINED = (
     PropensityBuyEvaluation,
     PropensityRespondEvaluation,
     PropensityUpgradeEvaluation,
+    SimilarItems,
     VisitorIntentEvaluation,
 )
 

@@ -9,6 +9,7 @@ import datetime as dt
 import hashlib
 import json
 from collections.abc import Callable, Sequence
+from io import BytesIO
 from typing import Any
 
 import dagster as dg
@@ -34,6 +35,7 @@ from lifecycle_assets.night import Night, night_of
 from lifecycle_assets.wiring import asset_key
 
 STORE = "model_store"
+LEARNT = "learnt.parquet"
 # The groups of a shop's settings that say what is learnt and how.
 LEARNT_BY = {"scores", "customer", "products", "timezone", "seed"}
 DOUBTED = (
@@ -106,6 +108,31 @@ def raced_tonight(context: Any, rows: pl.DataFrame, settings: BaseModel) -> pl.D
     """The rows of a race that was just run."""
     night = night_of(context)
     return stamped(rows, night.as_of, made_by(settings, night.settings.seed))
+
+
+def learnt(
+    context: Any, name: str, candidate: str, settings: BaseModel, make: Callable[[], pl.DataFrame]
+) -> pl.DataFrame:
+    """What the model in force consists of, as rows: of tonight's training where one is due, else of the last one.
+
+    `make` learns; no rows are nothing learnt, and it is tried again every night. Needs the resource `model_store`.
+    """
+    night, store = night_of(context), context.resources.model_store
+    by = made_by(settings, night.settings.seed)
+    latest = store.latest(night.shop, name, night.as_of)
+    champion = store.champion(night.shop, name, night.as_of)
+    days = night.settings.retrain_days(night.settings.scores.retrain_days)
+    if champion is not None and latest.card["made_by"] == by and not is_due(latest.trained_as_of, night.as_of, days):
+        return pl.read_parquet(BytesIO(champion.files[LEARNT]))
+    rows = make()
+    if not rows.is_empty():
+        parquet = BytesIO()
+        rows.write_parquet(parquet)
+        card = {"made_by": by, "candidate": candidate}
+        store.put(
+            night.shop, name, night.as_of, files={LEARNT: parquet.getvalue()}, card=card, evaluation=pl.DataFrame()
+        )
+    return rows
 
 
 def in_force(context: Any, name: str, evaluation: pl.LazyFrame) -> Champion:
