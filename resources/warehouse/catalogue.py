@@ -17,7 +17,9 @@ from lifecycle_assets.contracts import AREAS, Contract, comments
 from lifecycle_assets.errors import LifecycleError
 from resources.files import beside, fsync
 
-EVERY_NIGHT = " Every night's rows, told apart by as_of; what is called the same without _history has the night that ran last."
+EVERY_NIGHT = (
+    " Every night's rows, told apart by as_of; what is called the same without _history has the night that ran last."
+)
 
 
 class Catalogue:
