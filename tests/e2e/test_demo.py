@@ -87,7 +87,7 @@ def test_the_demo_twice_with_a_reader_at_the_table(tmp_path: Path) -> None:
     for reader in readers:
         assert reader.stdout is not None
         assert reader.stdout.readline().strip() == "ready"
-    lifecycle(home, "run", "--shop", "demo", "--as-of", "2017-11-30")
+    lifecycle(home, "run", "--shop", "demo", "--as-of", "2017-11-30", "--select", "+features/customer_features")
     stop.touch()
     told = []
     for reader in readers:

@@ -136,8 +136,9 @@ def test_an_open_address_is_warned_of(home: Path) -> None:
         stderr=subprocess.PIPE, text=True, env=environment(), cwd=home,
     )  # fmt: skip
     assert server.stderr is not None
-    assert "http://0.0.0.0:" in server.stderr.readline()
-    assert "no log-in" in server.stderr.readline()
+    found = re.search(r"http://0\.0\.0\.0:(\d+)/", server.stderr.readline())
+    assert found and "no log-in" in server.stderr.readline()
+    assert answer(int(found[1]), "/")[0] == 200
     server.terminate()
     server.communicate(timeout=20)
 
