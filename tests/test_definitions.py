@@ -195,6 +195,17 @@ def test_nothing_pure_asks_the_clock_the_network_or_the_environment() -> None:
                     assert node.func.attr not in calls, f"{path}:{node.lineno} asks the clock"
 
 
+def test_blas_is_held_to_one_thread_where_the_location_is_loaded() -> None:
+    script = (
+        "import lifecycle_assets.definitions, numpy, scipy.linalg, threadpoolctl\n"
+        "found = [library for library in threadpoolctl.threadpool_info() if library['user_api'] == 'blas']\n"
+        "assert len(found) > 1 and all(library['num_threads'] == 1 for library in found), found"
+    )
+    environment = {name: value for name, value in os.environ.items() if name != "OPENBLAS_NUM_THREADS"}
+    done = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
 def _is_stopwatch(node: ast.ImportFrom) -> bool:
     """How long a candidate took is a column of its evaluation; what time it is, is not."""
     return node.module == "time" and [name.name for name in node.names] == ["perf_counter"]

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from lifecycle_assets.models.blocks import one_blas_thread
 from lifecycle_assets.settings import Recommendations
 
 if TYPE_CHECKING:
@@ -47,7 +48,6 @@ def fit(counts: "csr_matrix", factors: int, iterations: int, least_buyers: int, 
     Items of fewer than `least_buyers` customers get none: so few say more of those customers than of the item.
     """
     import numba
-    from threadpoolctl import threadpool_limits
 
     taken = np.flatnonzero(counts.getnnz(axis=0) >= least_buyers)
     by_customer = counts[:, taken]
@@ -60,7 +60,7 @@ def fit(counts: "csr_matrix", factors: int, iterations: int, least_buyers: int, 
     customers[by_customer.getnnz(axis=1) == 0] = 0
     ridge = np.float32(REGULARISATION) * np.eye(width, dtype=np.float32)
     # Each core solves a chunk of rows; the threads of BLAS beside them only get in the way.
-    with threadpool_limits(1, "blas"), ThreadPoolExecutor(numba.get_num_threads()) as cores:
+    with one_blas_thread(), ThreadPoolExecutor(numba.get_num_threads()) as cores:
         for _ in range(iterations):
             for matrix, fixed, rows in ((by_customer, items, customers), (by_item, customers, items)):
                 half = partial(_solve_chunk, matrix, fixed, fixed.T @ fixed + ridge, rows)

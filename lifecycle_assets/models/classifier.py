@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from lifecycle_assets.models.blocks import one_blas_thread
 from lifecycle_assets.models.classifier_auc import Z95, Auc, auc, standard_error
 from lifecycle_assets.models.classifier_baseline import rule_inputs
 from lifecycle_assets.models.classifier_calibration import Calibration
@@ -77,8 +78,6 @@ class Trained:
 
 def train(data: TrainingSet, settings: Scores, rng: np.random.Generator) -> Trained:
     """Race, calibrate, test and fit the candidates of `settings` on `data`; the same for the same rows in any order."""
-    from threadpoolctl import threadpool_limits
-
     rows = _drawn(_ordered(data), settings.training_rows, rng)
     label, group = rows["label"].to_numpy().astype(bool), _numbered(rows["group"])
     test = _test_rows(rows, label, group, rng)
@@ -92,7 +91,7 @@ def train(data: TrainingSet, settings: Scores, rng: np.random.Generator) -> Trai
     raced = race(past, label[~test], _numbered(learnt["group"]), settings.folds, rng)
     best, seed = winner(raced), int(rng.integers(2**31))
     encoding = Encoding.fit(rows, data.numbers, data.categories)
-    with threadpool_limits(1, "blas"), side_by_side() as pool:
+    with one_blas_thread(), side_by_side() as pool:
         final = pool.submit(refit, best.name, encoding.matrix(rows), label, best.typical_far, seed)
         running = [pool.submit(_tested, r, inputs[r.name], label, group, test, seed) for r in raced if r.finished]
         tested = {done.result().name: done.result() for done in running}

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from lifecycle_assets.models.blocks import one_blas_thread
 from lifecycle_assets.models.classifier_auc import auc, standard_error
 from lifecycle_assets.models.classifier_candidates import side_by_side, tune
 from lifecycle_assets.models.classifier_evaluation import figures, over_folds
@@ -64,8 +65,6 @@ def race(
     inputs: Mapping[str, np.ndarray], label: np.ndarray, group: np.ndarray, folds: int, rng: np.random.Generator
 ) -> list[Raced]:
     """Each candidate's cross-validation. `inputs` are the candidates' matrices, the baseline's among them."""
-    from threadpoolctl import threadpool_limits
-
     fold = group_folds(label, group, folds, rng)
     held = [group_folds(label[fold != k], group[fold != k], INNER_FOLDS, rng) == 0 for k in range(folds)]
     seed = int(rng.integers(2**31))
@@ -78,7 +77,7 @@ def race(
         return runner, k, model.log_odds(matrix[ahead]), far, perf_counter() - started
 
     # One thread each: sums of the linear model come out the same on any machine.
-    with threadpool_limits(1, "blas"), side_by_side() as pool:
+    with one_blas_thread(), side_by_side() as pool:
         for first, jobs in ((True, [0]), (False, range(1, folds))):
             running = [pool.submit(run, runner, k) for runner in runners if runner.finished for k in jobs]
             for done in running:

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 import polars as pl
 
+from lifecycle_assets.models.blocks import one_blas_thread
+
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
 
@@ -96,7 +98,8 @@ def most_alike(
     size = max(1, BLOCK_VALUES // max(1, known.size))
     for start in range(0, together.size, size):
         block = together[start : start + size]
-        collaborative = np.float32(blend) * vectors[items[block]] @ vectors[known].T
+        with one_blas_thread():
+            collaborative = np.float32(blend) * vectors[items[block]] @ vectors[known].T
         codes[block], values[block] = nearest(items[block], collaborative)
     is_other = codes != items[:, None]
     # The product itself is in the list, or so many are as much like it that the last one may go.

@@ -22,6 +22,7 @@ import numpy as np
 import polars as pl
 
 from lifecycle_assets.models.als import Factors, fit, is_enough, unit_length
+from lifecycle_assets.models.blocks import one_blas_thread
 from lifecycle_assets.models.item_text import WORDS, Texts, most_alike, read_texts
 from lifecycle_assets.models.purchases import Purchases
 from lifecycle_assets.settings import Recommendations
@@ -202,7 +203,6 @@ def extend(
     other and for those that select.
     """
     import numba
-    from threadpoolctl import threadpool_limits
 
     from lifecycle_assets.models.topk_kernel import NOTHING, extend_lists
 
@@ -214,7 +214,7 @@ def extend(
     short = np.flatnonzero(lists.items[:, -1] == NOTHING)
     size = max(1, BLOCK_SCORES // max(1, is_open.size))
     blocks = [short[start : start + size] for start in range(0, short.size, size)]
-    with threadpool_limits(1, "blas"), ThreadPoolExecutor(numba.get_num_threads()) as cores:
+    with one_blas_thread(), ThreadPoolExecutor(numba.get_num_threads()) as cores:
         list(cores.map(fill, blocks))
 
 
