@@ -32,7 +32,9 @@ def _said(home: Home, job: str, op: str, config: dict[str, object]) -> str:
             definitions.build_defs(home)
             .resolve_job_def(job)
             .execute_in_process(
-                instance=instance, run_config=dg.RunConfig(ops={op: {"config": config}}), raise_on_error=False
+                instance=instance,
+                run_config=dg.RunConfig(ops={op: {"config": config}}, loggers={"console": {}}),
+                raise_on_error=False,
             )
         )
         for event in result.filter_events(lambda event: event.is_step_failure):

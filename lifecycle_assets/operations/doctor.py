@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 import sys
+import time
 import zoneinfo
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -25,6 +26,7 @@ OK, WARNING, ERROR = "ok", "warning", "error"
 MARKS = {OK: "ok   ", WARNING: "WARN ", ERROR: "ERROR"}
 FREE_GB, FREE_SHARE = 5, 0.05
 FAILED_DAYS = 7
+SILENT_SECONDS = 300
 DAEMONS = ("SCHEDULER", "SENSOR", "QUEUED_RUN_COORDINATOR")
 
 
@@ -157,12 +159,18 @@ def _dagster(instance: dg.DagsterInstance) -> Iterator[Finding]:
     kind = type(instance.event_log_storage).__module__.split(".")[0].replace("_", "-")
     yield Finding(OK, "dagster", f"{dg.__version__}, storage {kind}, {instance.get_runs_count():,} runs kept")
     states = instance.get_daemon_statuses()
-    down = [name.lower() for name in DAEMONS if name not in states or not states[name].healthy]
+    down = [name.lower() for name in DAEMONS if name not in states or not _beats(states[name])]
     if down:
         say = "start it for schedules and sensors: lifecycle dev, or dagster-daemon run; a night by cron needs none"
         yield Finding(WARNING, "daemon", f"not running: {', '.join(down)}", say)
     else:
         yield Finding(OK, "daemon", "schedules and sensors are served")
+
+
+def _beats(daemon: Any) -> bool:
+    """Whether the daemon was heard of lately; Dagster itself waits half an hour before it calls one dead."""
+    last = daemon.last_heartbeat
+    return daemon.healthy and last is not None and time.time() - last.timestamp < SILENT_SECONDS
 
 
 def _shop(

@@ -18,7 +18,7 @@ from lifecycle_assets.dispatch.template_check import template_problems
 from lifecycle_assets.errors import SettingsError
 from lifecycle_assets.inputs import check, guess, ingest
 from lifecycle_assets.night import Night
-from lifecycle_assets.operations.homes import Listing, command, make_home
+from lifecycle_assets.operations.homes import Listing, command, make_home, open_instance
 from lifecycle_assets.settings import as_of_default
 
 
@@ -51,7 +51,9 @@ def init_shop(
         )
     make_home(home)
     path.write_text(text, "utf-8")
-    return text, path
+    # A Dagster page that is open has the shop as a partition from now on.
+    with open_instance(home):
+        return text, path
 
 
 @contextmanager

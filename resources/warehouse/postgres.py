@@ -71,10 +71,15 @@ class Postgres:
 
     def query(self, sql: str) -> pl.DataFrame:
         """The rows of one SELECT, in a transaction that can only read. Raises LifecycleError with the database's message."""
+        from adbc_driver_manager import ProgrammingError
+
         with self._alone, self._transaction() as cursor:
             cursor.execute("SET TRANSACTION READ ONLY")
-            cursor.execute(f"SELECT * FROM ({sql.strip().rstrip(';')}) AS asked")  # noqa: S608 - the reader's own SQL
-            found = cursor.fetch_arrow_table()
+            try:
+                cursor.execute(f"SELECT * FROM ({sql.strip().rstrip(';')}) AS asked")  # noqa: S608 - the reader's own SQL
+                found = cursor.fetch_arrow_table()
+            except ProgrammingError as error:
+                raise LifecycleError(f"the query failed: {without_secrets(error)}") from error
         return pl.DataFrame(
             [_series(name, column) for name, column in zip(found.column_names, found.columns, strict=True)]
         )

@@ -235,6 +235,14 @@ def test_a_reader_sees_the_old_rows_or_the_new(shown: Lake, url: str) -> None:
     assert counts <= {(2_000, 1), (5_000, 1)} and len(counts) == 2
 
 
+def test_a_mistake_in_a_query_is_not_taken_for_a_database_that_is_away(shown: Lake) -> None:
+    shown.write(Products, "a", NIGHT, products(1))
+    for sql in ("SHOW ALL TABLES", "SELECT * FROM raw.nowhere"):
+        with pytest.raises(LifecycleError, match="the query failed: "):
+            shown.query(sql)
+    assert shown.query("SELECT count(*) AS n FROM raw.products")["n"].to_list() == [1]
+
+
 def test_a_refused_row_leaves_the_table_as_it_was(shown: Lake, url: str) -> None:
     shown.write(Products, "a", NIGHT, products(1))
     execute(url, "ALTER TABLE raw.products ADD CHECK (price < 5)")
