@@ -152,6 +152,8 @@ def clv_evaluation(
     made = forecasts([*CANDIDATES, BASELINE], test, past, [cut.months], customer, settings.seed)
     happened = outcome(test, snapshots[2], cut.test, cut.months, basis)
     scores = pl.DataFrame([_scores(name, forecast, happened) for name, forecast in made.items()])
+    # A figure that no candidate has, such as the error of a total that is no gain, is a column of nulls.
+    scores = scores.with_columns(pl.col(pl.Null).cast(pl.Float64))
     chosen = _best(scores)
     total = snapshots[2].customer_orders.filter(pl.col("first_purchase_date") <= cut.test).height
     drawn = "" if test.frequency.size == total else f"Raced on {test.frequency.size} customers, drawn of {total}."

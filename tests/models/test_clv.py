@@ -119,6 +119,16 @@ def test_what_came_after_the_split_changes_no_forecast() -> None:
     assert rows["mean_outcome"][0] == pytest.approx(3 * before["mean_outcome"][0])
 
 
+def test_months_that_brought_nothing_but_losses_have_no_error_in_percent() -> None:
+    cut, (train, test, tonight) = world()
+    later = pl.when(pl.col("order_date") > cut.test).then(-pl.col("amount")).otherwise("amount").alias("amount")
+    lost = (train, test, Snapshot(AS_OF, tonight.orders.with_columns(later), tonight.customer_orders))
+    rows = race.clv_evaluation(cut, lost, "amount", **ROWS)
+    ClvEvaluation.require(rows)
+    assert rows["total_error_pct"].null_count() == rows.height
+    assert rows.filter("chosen").height == 1 and rows.filter(bin="all")["mean_outcome"].max() < 0
+
+
 def test_returns_are_taken_off_what_is_forecast() -> None:
     cut, (_, test, tonight) = world(returned=0.25)
     then = buyers(test, "amount", SETTINGS.customer)
