@@ -89,7 +89,7 @@ def contents(home: Home) -> dict[Path, str]:
         if path.suffix == ".parquet":
             table = pl.read_parquet(path)
             texts += [
-                json.dumps(table[name].cast(pl.String).unique().to_list(), ensure_ascii=False) for name in table.columns
+                json.dumps(table[name].unique().to_list(), ensure_ascii=False, default=str) for name in table.columns
             ]
         if data.startswith(b"SQLite format 3\0"):
             with closing(sqlite3.connect(path)) as connection:
@@ -135,7 +135,9 @@ def stamps(home: Home) -> dict[Path, tuple[int, str]]:
     return {
         path: (path.stat().st_mtime_ns, hashlib.sha256(path.read_bytes()).hexdigest())
         for path in home.root.rglob("*")
-        if path.is_file() and not {"dagster", ".locks", ".work"} & set(path.relative_to(home.root).parts)
+        if path.is_file()
+        and not path.name.startswith("empty-")  # written by whoever reads a table that has no rows yet
+        and not {"dagster", ".locks", ".work"} & set(path.relative_to(home.root).parts)
     }
 
 
