@@ -5,10 +5,15 @@ import json
 import resource
 import subprocess
 import sys
+import threading
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import psutil
 
 
 @dataclass(frozen=True)
@@ -40,6 +45,40 @@ def table(header: list[str], rows: list[list[str]]) -> str:
     """A markdown table, first column to the left, the others to the right."""
     rule = ["---"] + ["---:"] * (len(header) - 1)
     return "\n".join("| " + " | ".join(cells) + " |" for cells in [header, rule, *rows])
+
+
+@contextmanager
+def watched(look: Callable[[], float], every: float) -> Iterator[list[tuple[float, float]]]:
+    """Moments, in seconds since the epoch as in Dagster's event log, and what `look` found then, `every` so many seconds."""
+    over, seen = threading.Event(), [(time.time(), look())]
+
+    def watch() -> None:
+        while not over.wait(every):
+            seen.append((time.time(), look()))
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    try:
+        yield seen
+    finally:
+        over.set()
+        watcher.join()
+
+
+def own_gib() -> float:
+    """GiB that this process holds."""
+    return psutil.Process().memory_info().rss / 2**30
+
+
+def childrens_gib() -> float:
+    """GiB that this process's children hold together; pages that they share count once each."""
+    held = 0
+    for child in psutil.Process().children(recursive=True):
+        try:
+            held += child.memory_info().rss
+        except psutil.NoSuchProcess:
+            continue
+    return held / 2**30
 
 
 def _child(function: str, arguments: str) -> None:

@@ -5,19 +5,16 @@ import datetime as dt
 import resource
 import statistics
 import tempfile
-import threading
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import polars as pl
-import psutil
 
 from bench import generate
-from bench.harness import measure, table
+from bench.harness import measure, own_gib, table, watched
 
 TITLE = "The whole nightly job"
 TINY = 2_000
@@ -103,8 +100,8 @@ def _growth(kind: str, shops: list[list[dict[str, Any]]]) -> str:
     of = {what: np.polyfit(lines, np.log([night[what] for night in nights]), 1)[0] for what in ("seconds", "peak_gib")}
     last = np.log(nights[-1]["seconds"] / nights[-2]["seconds"]) / (lines[-1] - lines[-2])
     return (
-        f"A night that {kind} grows with the {of['seconds']:.2f}th power of the lines, memory with the "
-        f"{of['peak_gib']:.2f}th, over all sizes; between the two largest ones time with the {last:.2f}th."
+        f"The time of a night that {kind} grows with the lines to the power of {of['seconds']:.2f} over all sizes, and of "
+        f"{last:.2f} between the two largest ones; its memory to the power of {of['peak_gib']:.2f}."
     )
 
 
@@ -148,7 +145,7 @@ def run(home: str, as_of: str) -> dict[str, Any]:
     from lifecycle_assets.operations.nights import run_night
 
     began, busy = time.perf_counter(), time.process_time()
-    with _memory() as held:
+    with watched(own_gib, EVERY) as held:
         night = run_night(Home(Path(home)), "bench", dt.date.fromisoformat(as_of))
     seconds, cpu_seconds = time.perf_counter() - began, time.process_time() - busy
     if not night.success:
@@ -170,22 +167,3 @@ def _step(start: float, end: float, moments: np.ndarray, gib: np.ndarray) -> dic
     first, after = np.searchsorted(moments, [start, end])
     first = max(min(first, gib.size - 1) - 1, 0)
     return {"seconds": end - start, "begins_gib": gib[first], "peak_gib": gib[first : max(after, first + 1)].max()}
-
-
-@contextmanager
-def _memory() -> Iterator[list[tuple[float, float]]]:
-    """Moments by the clock of the event log, and the GiB that the process held then."""
-    process, over = psutil.Process(), threading.Event()
-    seen = [(time.time(), process.memory_info().rss / 2**30)]
-
-    def look() -> None:
-        while not over.wait(EVERY):
-            seen.append((time.time(), process.memory_info().rss / 2**30))
-
-    watcher = threading.Thread(target=look)
-    watcher.start()
-    try:
-        yield seen
-    finally:
-        over.set()
-        watcher.join()

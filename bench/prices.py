@@ -14,7 +14,7 @@ from bench.harness import measure, table
 from lifecycle_assets.contracts import Contract
 from lifecycle_assets.inputs.contracts import OrderLines, PriceHistory, Products
 from lifecycle_assets.models.demand_kernel import fit_products
-from lifecycle_assets.models.prices import prices
+from lifecycle_assets.models.prices import demand_days, demand_races, prices
 from lifecycle_assets.settings import Prices
 
 TITLE = "Prices"
@@ -60,19 +60,18 @@ def section(_work: Path, sizes: Sequence[int], _memory_limit: str) -> str:
 def night(products: int) -> dict[str, float]:
     """Seconds from price history to advice, compiled code loaded, and how many products got a price."""
     catalogue = pl.DataFrame({"product_id": _names(products)}).with_columns(unit_cost=pl.lit(COST))
-    arguments = {
-        "order_lines": OrderLines.empty().lazy(),
-        "products": _filled(Products, catalogue),
-        "shop": "bench",
-        "country": "US",
-        "as_of": AS_OF,
-        "settings": Prices(),
-        "seed": 0,
-    }
-    prices(_filled(PriceHistory, _history(2)), **arguments)
+    no_lines, settings = OrderLines.empty().lazy(), Prices()
+
+    def advice(history: pl.LazyFrame) -> pl.DataFrame:
+        days = demand_days(history, no_lines, "US", AS_OF, settings)
+        races, goods = demand_races(days, "bench", 0), _filled(Products, catalogue)
+        known = {"shop": "bench", "country": "US", "as_of": AS_OF, "settings": settings, "seed": 0}
+        return prices(days, races, no_lines, goods, **known)[0]
+
+    advice(_filled(PriceHistory, _history(2)))
     history = _filled(PriceHistory, _history(products)).collect().lazy()
     started = time.perf_counter()
-    recommendations, _ = prices(history, **arguments)
+    recommendations = advice(history)
     return {"seconds": time.perf_counter() - started, "advised": recommendations["best_price"].count()}
 
 

@@ -9,19 +9,16 @@ import os
 import subprocess
 import sys
 import tempfile
-import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import psutil
 
 from bench.generate import ORDERS_PER_LINE
-from bench.harness import table
+from bench.harness import childrens_gib, table, watched
 from bench.job import SHOP, shop_input
 
 TITLE = "Many shops in one night"
@@ -50,7 +47,7 @@ def section(work: Path, _sizes: Sequence[int], memory_limit: str) -> str:
         home = Path(folder)
         (home / "lifecycle.yaml").write_text(f"memory_limit: {memory_limit}\nthreads: 1\n")
         shops = _shops(home)
-        with _memory() as most:
+        with watched(childrens_gib, EVERY) as held:
             nights = _nights(home, _in_turn(shops))
     failed = [night.shop for night in nights if not night.success]
     assert failed == [max(shops)], f"only the broken shop may fail: {failed}"
@@ -59,7 +56,7 @@ def section(work: Path, _sizes: Sequence[int], memory_limit: str) -> str:
             f"{len(nights)} shops of {SMALLEST:,} to {LARGEST:,} orders, all asked for at once, {AT_A_TIME} at a time, each "
             "from its files to its reports, every model trained. One shop's input is broken: it failed, and it alone.",
             f"All done after **{max(night.ended for night in nights) / 60:.0f} minutes**; at most "
-            f"{max(most) / 2**30:.1f} GiB held by all processes together.",
+            f"{max(gib for _, gib in held):.1f} GiB held by all processes together.",
             table(["tier", "shops", "orders", "waited, median", "waited, longest", "night, median"], _by_tier(nights)),
         ]
     )
@@ -129,27 +126,3 @@ def _by_tier(nights: list[Night]) -> list[list[str]]:
         seconds = (np.median(waited), max(waited), np.median(took))
         rows.append([tier, str(len(of_it)), orders, *(f"{value:.0f} s" for value in seconds)])
     return rows
-
-
-@contextmanager
-def _memory() -> Iterator[list[int]]:
-    """Bytes held by this process's children together, looked at twice a second; pages that they share count once each."""
-    seen, over = [0], threading.Event()
-
-    def look() -> None:
-        while not over.wait(EVERY):
-            held = 0
-            for child in psutil.Process().children(recursive=True):
-                try:
-                    held += child.memory_info().rss
-                except psutil.NoSuchProcess:
-                    continue
-            seen.append(held)
-
-    watcher = threading.Thread(target=look)
-    watcher.start()
-    try:
-        yield seen
-    finally:
-        over.set()
-        watcher.join()

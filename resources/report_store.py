@@ -12,6 +12,7 @@ Writing the same report again changes no file. Two shops may write at once: the 
 import fcntl
 import json
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import asdict
 from dataclasses import replace as replaced
@@ -34,7 +35,8 @@ class ReportStore:
     def put(self, *reports: Report) -> list[Path]:
         """Write reports in all their formats and list them; returns the pages' paths. The same again leaves every file as it
         was. Reports of one night and shop are best given together: the pages that lead to them are made once."""
-        contents = [report.files() for report in reports]  # all are made before the first is written
+        with ThreadPoolExecutor() as pool:
+            contents = list(pool.map(Report.files, reports))  # all are made before the first is written
         pages = []
         for report, files in zip(reports, contents, strict=True):
             folder = self.root / report.shop / report.as_of.isoformat()

@@ -58,8 +58,31 @@ class PriceRecommendations(dy.Schema):
     interpretation = text("The row in words.", nullable=False)
 
 
-def prices(
+def demand_days(
     price_history: pl.LazyFrame,
+    order_lines: pl.LazyFrame,
+    country: str,
+    as_of: dt.date,
+    settings: Prices,
+) -> pl.DataFrame:
+    """What was sold at which price, of raw.price_history and raw.order_lines: models.demand.product_days, with `product`, the
+    product's number from 0. Empty without such a history."""
+    days = product_days(price_history, order_lines, _holidays(country, as_of, settings), as_of, settings)
+    return days.with_columns(product=pl.col("product_id").rle_id())
+
+
+def demand_races(days: pl.DataFrame, shop: str, seed: int) -> pl.DataFrame:
+    """A row per product of `demand_days`: product_id, algorithm, mape, wape, beats_mean; see demand_validation."""
+    if days.is_empty():
+        return pl.DataFrame()
+    numbered = days.with_columns(product=pl.col("product_id").rle_id())
+    names = numbered.select("product", "product_id").unique(maintain_order=True)
+    return names.join(validated(numbered, _trees_seed(shop, seed)), on="product", maintain_order="left").drop("product")
+
+
+def prices(
+    days: pl.DataFrame,
+    races: pl.DataFrame,
     order_lines: pl.LazyFrame,
     products: pl.LazyFrame,
     *,
@@ -69,32 +92,41 @@ def prices(
     settings: Prices,
     seed: int,
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """(price_recommendations, price_outcomes) of raw.price_history, raw.order_lines and raw.products, sorted by key."""
-    day = dt.timedelta(days=1)
-    known = public_holidays(country, as_of - settings.window_days * day, as_of + settings.horizon_days * day)
-    holidays = pl.Series("date", [], dtype=pl.Date) if known is None else known
-    days = product_days(price_history, order_lines, holidays, as_of, settings)
+    """(price_recommendations, price_outcomes) of `demand_days`, raw.order_lines and raw.products, sorted by key. `races`: of
+    `demand_races`, of this night or an earlier one; products that are not among them race now."""
     if days.is_empty():
         return PriceRecommendations.empty(), PriceOutcomes.empty()
-    days = days.with_columns(product=pl.col("product_id").rle_id())
-    trees_seed = int(generator(shop, "models.price_recommendations", seed).integers(2**31))
-    elasticities = Elasticities(days)
+    newer = demand_races(days.join(races, on="product_id", how="anti", maintain_order="left"), shop, seed)
+    races = pl.concat([frame for frame in (races, newer) if frame.height])
+    holidays, elasticities = _holidays(country, as_of, settings), Elasticities(days)
     found = (
         _facts(days, products, order_lines, as_of, settings)
         .with_columns(_claimed(elasticities))
-        .join(validated(days, trees_seed), on="product")
+        .join(races, on="product_id")
         .sort("product")
     )
+    is_known = public_holidays(country, as_of, as_of) is not None
     found = found.with_columns(
-        unknown=pl.lit(f"the public holidays of {country} are not known" if known is None else None, pl.String)
+        unknown=pl.lit(None if is_known else f"the public holidays of {country} are not known", pl.String)
     )
     ahead = holidays.filter(holidays > as_of).len() / settings.horizon_days
-    outcomes = price_outcomes(days, found, elasticities, ahead, settings, trees_seed)
+    outcomes = price_outcomes(days, found, elasticities, ahead, settings, _trees_seed(shop, seed))
     stamp = [pl.lit(shop).alias("shop_id"), pl.lit(as_of).alias("as_of")]
     return (
         _recommended(found, outcomes, settings).select(*stamp, *list(PriceRecommendations.columns)[2:]),
         outcomes.select(*stamp, *list(PriceOutcomes.columns)[2:]),
     )
+
+
+def _holidays(country: str, as_of: dt.date, settings: Prices) -> pl.Series:
+    """The public holidays of the history and of the days ahead; none where they are not known."""
+    day = dt.timedelta(days=1)
+    known = public_holidays(country, as_of - settings.window_days * day, as_of + settings.horizon_days * day)
+    return pl.Series("date", [], dtype=pl.Date) if known is None else known
+
+
+def _trees_seed(shop: str, seed: int) -> int:
+    return int(generator(shop, PriceRecommendations.name, seed).integers(2**31))
 
 
 def _facts(

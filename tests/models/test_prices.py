@@ -16,7 +16,7 @@ from lifecycle_assets.models.demand import product_days
 from lifecycle_assets.models.demand_kernel import fit_products
 from lifecycle_assets.models.demand_models import Elasticities
 from lifecycle_assets.models.price_outcomes import PriceOutcomes
-from lifecycle_assets.models.prices import PriceRecommendations, prices
+from lifecycle_assets.models.prices import PriceRecommendations, demand_days, demand_races, prices
 from lifecycle_assets.settings import Prices
 
 AS_OF = dt.date(2024, 6, 30)
@@ -69,15 +69,12 @@ def advise(
     country: str = "US",
     **settings: Any,
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
+    chosen = Prices.model_validate(settings)
+    given = NO_HISTORY if history is None else filled(PriceHistory, history)
+    days = demand_days(given, lines, country, AS_OF, chosen)
+    races = demand_races(days, "s", 0)
     recommendations, outcomes = prices(
-        NO_HISTORY if history is None else filled(PriceHistory, history),
-        lines,
-        products,
-        shop="s",
-        country=country,
-        as_of=AS_OF,
-        settings=Prices.model_validate(settings),
-        seed=0,
+        days, races, lines, products, shop="s", country=country, as_of=AS_OF, settings=chosen, seed=0
     )
     PriceRecommendations.require(PriceRecommendations.conform(recommendations.lazy()).collect())
     PriceOutcomes.require(PriceOutcomes.conform(outcomes.lazy()).collect())
@@ -363,6 +360,19 @@ def test_nothing_after_the_day_looked_at_counts() -> None:
     history = demand(3, 200, -2.0, base=20.0)
     later = history.with_columns(pl.col("date") + pl.duration(days=200), pl.col("price") * 3)
     assert advise(pl.concat([history, later]))[0].equals(advise(history)[0])
+
+
+def test_between_races_only_what_is_new_races() -> None:
+    history, settings = demand(4, 200, -2.0, base=20.0), Prices()
+    days = demand_days(filled(PriceHistory, history), NO_LINES, "US", AS_OF, settings)
+    before = demand_races(days.filter(pl.col("product_id") != "p0002"), "s", 0).with_columns(wape=pl.lit(0.123))
+    found, _ = prices(
+        days, before, NO_LINES, NO_PRODUCTS, shop="s", country="US", as_of=AS_OF, settings=settings, seed=0
+    )
+    assert found["product_id"].to_list() == [f"p{i:04d}" for i in range(4)]
+    stood = found["wape"] == 0.123
+    assert stood.to_list() == [True, True, False, True]
+    assert found["wape"][2] > 0
 
 
 @pytest.mark.slow

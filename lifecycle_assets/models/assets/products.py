@@ -131,22 +131,25 @@ def upsell_suggestions(
     outs={contract.table: table_out(contract, "xgboost") for contract in (PriceRecommendations, PriceOutcomes)},
     ins=reads(PriceHistory, OrderLines, Products),
     partitions_def=SHOPS,
-    required_resource_keys={"nights"},
+    required_resource_keys={"nights", STORE},
     pool=HEAVY,
 )
 def prices(
     context: dg.AssetExecutionContext, price_history: pl.LazyFrame, order_lines: pl.LazyFrame, products: pl.LazyFrame
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
     night = night_of(context)
+    shop, country, settings, seed = (
+        night.shop,
+        night.settings.country,
+        night.settings.products.prices,
+        night.settings.seed,
+    )
+    days = pricing.demand_days(price_history, order_lines, country, night.as_of, settings)
+    races = learnt(
+        context, PriceRecommendations.table, "demand", settings, lambda: pricing.demand_races(days, shop, seed)
+    )
     recommendations, outcomes = pricing.prices(
-        price_history,
-        order_lines,
-        products,
-        shop=night.shop,
-        country=night.settings.country,
-        as_of=night.as_of,
-        settings=night.settings.products.prices,
-        seed=night.settings.seed,
+        days, races, order_lines, products, shop=shop, country=country, as_of=night.as_of, settings=settings, seed=seed
     )
     advised = recommendations.drop_nulls("gain_pct").sort("gain_pct", "product_id", descending=[True, False]).head(1)
     for product_id, optimize_for in advised.select("product_id", "optimize_for").rows():
