@@ -69,7 +69,10 @@ class Profiles(PerCustomer, OrderColumns, BehaviourColumns, ReachColumns):
     monetary_value = money("Mean value of a repeat purchase day.", nullable=True)
     monetary_basis = text("What that value is.", values=["margin", "amount"])
     clv_potential_tier = text("Tier by monetary_value; see features.customer_clv_inputs.", values=POTENTIALS)
-    p_alive = share("Probability of ever buying again; see models.clv_forecast.", nullable=True)
+    p_alive = share(
+        "Probability of not having left for good; null where the shop's orders do not tell; see models.clv_forecast.",
+        nullable=True,
+    )
     clv_tier = text("Tier by the 12-month forecast; see models.clv_forecast.")
     clv_6m = number(
         "Expected value over the next 6 months, margin or amount as in monetary_basis.", "currency", nullable=True

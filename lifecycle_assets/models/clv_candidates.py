@@ -13,6 +13,10 @@ predictive distribution; one factor per candidate widens them so far that they w
 scaled conformal score, Angelopoulos and Bates, 2021), for boosting on customers that the trial model did not learn from.
 Without a past day to learn on there are the BTYD models alone; what they do with few customers stands in their modules. A
 fit that does not converge is made again with their pooled priors, and the note says so.
+
+Where the orders do not tell that customers leave (see leaving), the probability of being alive is not stated. A prior would
+only have put its own guess in its place: out of time it forecast no better (a gift wholesaler, a quarter and a half year
+ahead). Shops with so few repeat customers that pooled priors had a part from the start state what these say.
 """
 
 import datetime as dt
@@ -29,6 +33,7 @@ from lifecycle_assets.models.bg_nbd import BgNbd
 from lifecycle_assets.models.blocks import side_by_side
 from lifecycle_assets.models.btyd_value import DAYS_PER_MONTH, value_forecast
 from lifecycle_assets.models.gamma_gamma import GammaGamma
+from lifecycle_assets.models.leaving import is_told
 from lifecycle_assets.models.pareto_nbd import ParetoNbd
 from lifecycle_assets.models.value_boosting import ValueBoosting
 from lifecycle_assets.settings import Customer
@@ -72,14 +77,15 @@ class Outcome:
 @dataclass(frozen=True)
 class Forecast:
     """Per customer, and per horizon in the columns: expected value, the same discounted, the bounds of the 80 % interval,
-    expected purchase days; per customer the probability of being alive. `model` is the fitted BTYD model behind it."""
+    expected purchase days; per customer the probability of being alive, None where the orders do not tell. `model` is the
+    fitted BTYD model behind it."""
 
     value: np.ndarray
     discounted: np.ndarray
     low: np.ndarray
     high: np.ndarray
     purchases: np.ndarray
-    p_alive: np.ndarray
+    p_alive: np.ndarray | None
     model: BgNbd | ParetoNbd
     note: str = ""
 
@@ -167,6 +173,9 @@ def _btyd(names: Iterable[str], target: Buyers, months: Sequence[int], settings:
 
 def _of_model(name: str, target: Buyers, months: Sequence[int], settings: Customer) -> Forecast:
     model = BTYD[name].fit(target.frequency, target.recency, target.T)
+    # Of the fit by likelihood alone, not of one made again with priors. That a parameter lies on its bound says little: it
+    # may be there because all customers are alike, and who has left is then told well.
+    told = model.fitted.pooled or is_told(model, target.frequency, target.T)
     fallback = ""
     if not model.fitted.converged:
         fallback = f"{model.fitted.note}: fitted again with"
@@ -187,7 +196,8 @@ def _of_model(name: str, target: Buyers, months: Sequence[int], settings: Custom
     )
     note = " ".join(part for part in (fallback, model.fitted.note, spend.fitted.note) if part)
     scaled = (made.value, made.discounted, made.low, made.high)
-    return Forecast(*(part * target.kept for part in scaled), made.purchases, made.p_alive, model, note)
+    kept = (part * target.kept for part in scaled)
+    return Forecast(*kept, made.purchases, made.p_alive if told else None, model, note)
 
 
 def _horizons(forecast: Forecast, columns: Sequence[int]) -> Forecast:

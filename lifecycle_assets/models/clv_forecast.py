@@ -3,7 +3,7 @@
 The candidate that models.clv_evaluation chose, fitted anew on everything up to as_of. Values are what the shop keeps of the
 purchases after returns, margin where it is known. Discounting is by month, at the month's end. The discounted interval is
 the undiscounted one in the proportion of the means. A horizon longer than the shop's history is marked: no such span has
-been seen yet.
+been seen yet. Where the orders do not tell who has left for good, the probability of it is null, and the explanations say so.
 """
 
 import datetime as dt
@@ -31,7 +31,6 @@ from lifecycle_assets.settings import Clv, Shop
 HORIZONS = [6, 12, 36]
 TIER_MONTHS = 12
 TIERS = ["High", "Medium", "Low"]
-NOBODY_LEAVES = 0.99
 
 
 @table("models.clv_forecast")
@@ -48,7 +47,9 @@ class ClvForecast(PerCustomer):
     discounted_value_high = number("Upper end of its 80 % interval.", "currency")
     expected_purchases = number("Expected purchase days in the horizon, by the BTYD model.", "days", minimum=0)
     p_alive = share(
-        "Probability of not having left for good, by the BTYD model; BG/NBD says 1 of all who bought once only."
+        "Probability of not having left for good, by the BTYD model; BG/NBD says 1 of all who bought once only. Null for "
+        "every customer where the shop's orders do not tell who has left: a model in which nobody leaves is as likely.",
+        nullable=True,
     )
     clv_tier = text(
         "Rank among all customers by the 12-month forecast; the same in all rows.", nullable=False, values=TIERS
@@ -133,9 +134,14 @@ def _people(target: Buyers, forecast: Forecast, settings: Clv) -> pl.DataFrame:
         .when(is_high).then(pl.lit(f"at least {high:.2f}, the top {settings.high_share:.0%}"))
         .otherwise(pl.lit(f"between {low:.2f} and {high:.2f}"))
     )  # fmt: skip
-    # A model that sees nobody leave, and BG/NBD of those who bought once, knows nothing of this customer.
-    tells = (pl.col("frequency") > 0) & (pl.col("p_alive").min() < NOBODY_LEAVES)
-    alive = pl.when(tells).then(pl.format("; {} likely not to have left", _percent("p_alive"))).otherwise(pl.lit(""))
+    # Of those who bought once BG/NBD knows nothing.
+    alive = (
+        pl.when(pl.col("p_alive").is_null())
+        .then(pl.lit("; how likely they are not to have left cannot be told from this shop's orders"))
+        .when(pl.col("frequency") > 0)
+        .then(pl.format("; {} likely not to have left", _percent("p_alive")))
+        .otherwise(pl.lit(""))
+    )
     habit = (
         pl.when(pl.col("frequency") == 0)
         .then(pl.format("bought on one day, {} days ago", "T"))
@@ -158,9 +164,10 @@ def _people(target: Buyers, forecast: Forecast, settings: Clv) -> pl.DataFrame:
                 "frequency": target.frequency.astype(np.int64),
                 "T": target.T.astype(np.int64),
                 "monetary_value": target.monetary_value,
-                "p_alive": np.clip(forecast.p_alive, 0, 1),
+                "p_alive": None if forecast.p_alive is None else np.clip(forecast.p_alive, 0, 1),
                 "twelve": year,
-            }
+            },
+            schema_overrides={"p_alive": pl.Float64},
         )
         .with_columns(clv_tier=tier)
         .select(

@@ -12,6 +12,7 @@ from threadpoolctl import threadpool_limits
 
 from lifecycle_assets.features.snapshot import Snapshot
 from lifecycle_assets.models import clv_evaluation as race
+from lifecycle_assets.models.bg_nbd import POOLED, BgNbd
 from lifecycle_assets.models.clv_candidates import Buyers, Outcome, buyers, forecasts, outcome
 from lifecycle_assets.models.clv_evaluation import ClvEvaluation
 from lifecycle_assets.models.clv_forecast import HORIZONS, Chosen, ClvForecast, clv_forecast
@@ -207,6 +208,55 @@ def test_the_forecast_comes_true_on_the_customers_own_future() -> None:
     inside, stated = (low <= came.value) & (came.value <= high), high > 0
     assert inside[stated].mean() == pytest.approx(0.80, abs=0.02)
     assert inside.mean() >= 0.79
+
+
+@cache
+def drawn(leaving_rate: float, *, alike: bool = False, n: int = 5000, seed: int = 0) -> Buyers:
+    """Customers who buy at random until they leave at this rate (per day); all at the same buying rate, or at their own."""
+    rng = np.random.default_rng(seed)
+    observed = rng.integers(1, 729, n).astype(float)
+    rate = np.full(n, 0.02) if alike else rng.gamma(0.8, 1 / 45, n)
+    until = np.minimum(observed, rng.exponential(1 / leaving_rate, n)) if leaving_rate else observed
+    frequency = rng.poisson(rate * until).astype(float)
+    recency = np.where(frequency > 0, np.floor(until * rng.random(n) ** (1 / np.maximum(frequency, 1))), 0.0)
+    value = np.where(frequency > 0, rng.gamma(4.0, 10.0, n), 0.0)
+    people = pl.DataFrame({"customer_id": [f"C{i:04d}" for i in range(n)], "recency_days": observed - recency})
+    return Buyers(people.cast({"recency_days": pl.Int64}), frequency, recency, observed, value, value, 1.0)
+
+
+@pytest.mark.parametrize("algorithm", ["bg_nbd", "pareto_nbd"])
+def test_where_nobody_is_seen_to_leave_the_probability_is_null_and_the_values_are_there(algorithm: str) -> None:
+    people = drawn(0.0)
+    made = clv_forecast(people, None, Chosen(algorithm, None, None), "amount", **ROWS)
+    ClvForecast.require(made)
+    assert made["p_alive"].null_count() == made.height
+    assert made["explanations"].str.contains("cannot be told from this shop's orders").all()
+    # All stay, at the rate they had.
+    rate = people.frequency.sum() / people.T.sum()
+    half_year = made.filter(horizon_months=6)["expected_purchases"].mean()
+    assert half_year == pytest.approx(rate * 182.6, rel=0.03)
+
+
+def test_a_fit_made_again_with_priors_does_not_tell_who_has_left_either() -> None:
+    """Of these customers the likelihood is so flat that its fit stops short; the prior alone puts some well below 1."""
+    people = drawn(0.0, n=300, seed=25)
+    made = forecasts(["bg_nbd"], people, None, [12], SETTINGS.customer, 0)["bg_nbd"]
+    guess = BgNbd.fit(people.frequency, people.recency, people.T, prior=POOLED)
+    assert guess.probability_alive(people.frequency, people.recency, people.T).min() < 0.95
+    assert made.p_alive is None
+
+
+def test_a_bound_that_says_nothing_of_leaving_hides_nobody() -> None:
+    """All buy and leave at the same rates: parameters run to their bounds, yet the long silent are known to have left."""
+    people = drawn(0.003, alike=True)
+    made = forecasts(["pareto_nbd"], people, None, [12], SETTINGS.customer, 0)["pareto_nbd"]
+    assert "bound" in made.note
+    assert made.p_alive is not None
+    silent = (people.T - people.recency > 300) & (people.frequency > 0)
+    assert made.p_alive[silent].max() < 0.1
+    rows = clv_forecast(people, None, Chosen("pareto_nbd", None, None), "amount", **ROWS)
+    assert rows["p_alive"].null_count() == 0 and rows["explanations"].str.contains("likely not to have left").any()
+    assert not rows["explanations"].str.contains("cannot be told").any()
 
 
 def test_the_order_of_the_rows_does_not_matter() -> None:
