@@ -181,7 +181,19 @@ def dev(context: typer.Context, home: HomeOption = None) -> None:
         from lifecycle_assets.operations.homes import open_instance
 
         open_instance(place).dispose()
-        command = [sys.executable, "-m", "dagster", "dev", "-m", "lifecycle_assets.definitions", *context.args]
+        # Dagster's advice to use `dg dev`, which works in projects of its own layout.
+        quiet = "ignore:Function `dev_command` is superseded:FutureWarning"
+        command = [
+            sys.executable,
+            "-W",
+            quiet,
+            "-m",
+            "dagster",
+            "dev",
+            "-m",
+            "lifecycle_assets.definitions",
+            *context.args,
+        ]
         os.execv(sys.executable, command)  # noqa: S606
 
 
@@ -408,6 +420,7 @@ def _table(frame: Any, limit: int = 100) -> None:
         tbl_hide_dataframe_shape=True,
         tbl_hide_column_data_types=True,
         fmt_str_lengths=1000,
+        fmt_float="full",
     ):
         typer.echo(str(frame.head(limit)))
     if frame.height > limit:

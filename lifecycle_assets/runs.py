@@ -14,6 +14,8 @@ from dagster._core.storage.event_log import SqliteEventLogStorage
 from pydantic import Field
 
 from lifecycle_assets.automation import NIGHTLY
+from lifecycle_assets.dispatch.erasure import Erasures
+from lifecycle_assets.inputs.contracts import OrderLines
 from lifecycle_assets.wiring import SHOP_TAG
 
 # On runs of `lifecycle run`: their process holds the shop's lock for as long as it lives.
@@ -41,11 +43,20 @@ def close_dead_runs(instance: dg.DagsterInstance, lake: Any) -> list[str]:
 
 
 def old_runs(instance: dg.DagsterInstance, before: dt.datetime) -> list[str]:
-    """The runs that ended and were created before that moment, but for the last good night of each shop."""
+    """The runs that ended and were created before that moment, but for the last good whole night of each shop."""
     good = dg.RunsFilter(job_name=NIGHTLY, statuses=[dg.DagsterRunStatus.SUCCESS])
-    kept = _last_of_each_shop(instance.get_runs(good))
+    kept = _last_of_each_shop(filter(is_whole, instance.get_runs(good)))
     ended = dg.RunsFilter(statuses=FINISHED, created_before=before)
     return [run.run_id for run in instance.get_runs(ended) if run.run_id not in kept]
+
+
+def is_whole(night: dg.DagsterRun) -> bool:
+    """Whether a run of the nightly job was of all its assets, not of a few (`--select`, or picked in Dagster).
+
+    Dagster's page names them one by one even if asked for all: then what a night begins and ends with is among them.
+    """
+    picked = night.asset_selection
+    return not picked or {dg.AssetKey(OrderLines.key), dg.AssetKey(Erasures.key)} <= picked
 
 
 def remove_runs(instance: dg.DagsterInstance, runs: Iterable[str]) -> None:

@@ -16,6 +16,7 @@ import polars as pl
 from lifecycle_assets.automation import NIGHTLY
 from lifecycle_assets.errors import LifecycleError
 from lifecycle_assets.inputs.contracts import InputReads
+from lifecycle_assets.runs import is_whole
 from lifecycle_assets.settings import Alerts, Shop
 from lifecycle_assets.wiring import SHOP_TAG
 
@@ -94,7 +95,7 @@ def _wrong(
             statuses=[dg.DagsterRunStatus.SUCCESS],
             updated_after=began.astimezone(dt.UTC),
         )
-        if not instance.get_runs(filters, limit=1):
+        if not any(map(is_whole, instance.get_runs(filters))):
             since = f"{began:%H:%M} {settings.timezone}"
             yield LATE, f"{shop}: no night has ended well since {since}; look at its runs in Dagster"
     try:

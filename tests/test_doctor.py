@@ -3,11 +3,15 @@
 import datetime as dt
 from pathlib import Path
 
+import dagster as dg
 import pytest
 
+from lifecycle_assets.automation import NIGHTLY
 from lifecycle_assets.definitions import Home
 from lifecycle_assets.operations.doctor import Diagnosis, diagnose
-from lifecycle_assets.operations.nights import run_night
+from lifecycle_assets.operations.homes import open_instance
+from lifecycle_assets.operations.nights import run_night, summary
+from lifecycle_assets.wiring import SHOP_TAG
 
 SHOP = "name: {0}\ntimezone: Europe/Madrid\ncurrency: EUR\ncountry: ES\ninput: {1}\n"
 ORDERS = "order_id,customer_id,ordered_at,product_id,quantity,unit_price\n1,c1,2024-01-02 10:00,p,1,5\n"
@@ -61,11 +65,22 @@ def test_nights_that_end_well_and_nights_that_fail(home: Home) -> None:
     (home.root / "orders.csv").write_text(ORDERS)
     (home.root / "shops" / "mine.yaml").write_text(SHOP.format("Mine", "orders.csv") + "as_of: 2024-02-01\n")
     assert run_night(home, "mine", select="+raw/input_reads").success
+    assert looked(home)["mine night"][1] == "none has ended well yet", "a few assets are no night"
+    with open_instance(home) as instance:
+        run = dg.DagsterRun(job_name=NIGHTLY, status=dg.DagsterRunStatus.STARTED, tags={SHOP_TAG: "mine"})
+        instance.add_run(run)
+        ended = dg.DagsterEvent(dg.DagsterEventType.RUN_SUCCESS.value, NIGHTLY)
+        instance.report_dagster_event(ended, run.run_id)
     well = looked(home)
     assert well["mine night"][0] == "ok" and "0 hours ago" in well["mine night"][1]
     assert well["mine rows"][:2] == ("ok", "1 rows read, 0 set aside (0.0%)")
     assert "mine failures" not in well
     (home.root / "orders.csv").unlink()
     assert not run_night(home, "mine", select="raw/order_lines").success
+    assert "mine failures" not in looked(home)
+    night = run_night(home, "mine")
+    assert not night.success
+    told = summary(home, "mine", night).as_text()
+    assert "problem: raw.order_lines: " in told and "check --shop mine" in told
     level, text, do = looked(home)["mine failures"]
-    assert level == "error" and "raw.order_lines" in text and "orders.csv" in text and "run --shop mine" in do
+    assert level == "error" and ": raw." in text and "orders.csv" in text and "run --shop mine" in do

@@ -14,6 +14,8 @@ import pytest
 
 from lifecycle_assets.automation import NIGHTLY
 from lifecycle_assets.definitions import Home, build_defs, build_resources
+from lifecycle_assets.dispatch.erasure import Erasures
+from lifecycle_assets.inputs.contracts import OrderLines
 from lifecycle_assets.operations.by_hand import prune_records
 from lifecycle_assets.operations.homes import open_instance
 from lifecycle_assets.runs import COMMAND_TAG, close_dead_runs, old_runs
@@ -33,17 +35,27 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Home:
     return Home(tmp_path)
 
 
-def added(instance: dg.DagsterInstance, shop: str, status: dg.DagsterRunStatus, **more: str) -> str:
-    run = dg.DagsterRun(job_name=NIGHTLY, status=status, tags={SHOP_TAG: shop, **more})
+WHOLE = frozenset({dg.AssetKey(OrderLines.key), dg.AssetKey(["features", "orders"]), dg.AssetKey(Erasures.key)})
+
+
+def added(
+    instance: dg.DagsterInstance,
+    shop: str,
+    status: dg.DagsterRunStatus,
+    picked: frozenset[dg.AssetKey] | None = None,
+    **more: str,
+) -> str:
+    run = dg.DagsterRun(job_name=NIGHTLY, status=status, tags={SHOP_TAG: shop, **more}, asset_selection=picked)
     instance.add_run(run)
     return run.run_id
 
 
-def test_old_runs_go_but_for_running_ones_and_each_shops_last_good_night(home: Home) -> None:
+def test_old_runs_go_but_for_running_ones_and_each_shops_last_good_whole_night(home: Home) -> None:
     good, failed, running = dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.STARTED
     with open_instance(home) as instance:
         gone = [added(instance, "lupe", good), added(instance, "lupe", failed)]
-        stay = [added(instance, "lupe", good), added(instance, "lupe", running), added(instance, "other", good)]
+        stay = [added(instance, "lupe", good), added(instance, "lupe", running), added(instance, "other", good, WHOLE)]
+        gone += [added(instance, "lupe", good, frozenset({key})) for key in WHOLE]
         between = dt.datetime.now(dt.UTC)
         young = added(instance, "lupe", failed)
         assert sorted(old_runs(instance, between)) == sorted(gone)

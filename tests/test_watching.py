@@ -22,6 +22,7 @@ from lifecycle_assets.inputs.contracts import InputReads
 from lifecycle_assets.models.drift import Drift
 from lifecycle_assets.models.registry import Registry
 from lifecycle_assets.operations.homes import open_instance
+from lifecycle_assets.wiring import SHOP_TAG
 
 NIGHT = dt.date(2024, 5, 1)
 SHOP = "name: {0}\ntimezone: Europe/Madrid\ncurrency: EUR\ncountry: ES\ninput: missing.csv\n"
@@ -149,6 +150,23 @@ def test_a_late_night_and_silent_input_are_told_once_a_day(home: Home) -> None:
         count = len(Receiver.got)
         tick(home, "watch", instance, first.cursor)
         assert len(Receiver.got) == count
+
+
+@pytest.mark.parametrize(("picked", "is_late"), [(None, False), (frozenset({dg.AssetKey(["raw", "orders"])}), True)])
+def test_only_a_whole_night_is_in_time(home: Home, picked: frozenset[dg.AssetKey] | None, is_late: bool) -> None:
+    # A zone in which it is well past one in the morning.
+    zone = "Etc/GMT+1" if dt.datetime.now(dt.UTC).hour >= 3 else "Etc/GMT-12"
+    (home.root / "shops" / "lupe.yaml").write_text(SHOP.format("lupe").replace("Europe/Madrid", zone))
+    with open_instance(home) as instance:
+        run = dg.DagsterRun(
+            job_name=automation.NIGHTLY,
+            status=dg.DagsterRunStatus.SUCCESS,
+            tags={SHOP_TAG: "lupe"},
+            asset_selection=picked,
+        )
+        instance.add_run(run)
+        tick(home, "watch", instance)
+    assert (("lupe", "night_late") in {(told["shop"], told["kind"]) for told in Receiver.got}) is is_late
 
 
 def test_a_receiver_that_does_not_take_it_is_only_logged(

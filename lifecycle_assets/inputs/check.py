@@ -18,7 +18,7 @@ from lifecycle_assets.inputs import ingest, mapping
 from lifecycle_assets.inputs.contracts import OrderLines
 from lifecycle_assets.inputs.feed import Source
 from lifecycle_assets.inputs.ingest import Ingested
-from lifecycle_assets.inputs.quarantine import LEFT_OUT
+from lifecycle_assets.inputs.quarantine import ON_PURPOSE
 from lifecycle_assets.night import Night
 from lifecycle_assets.settings import Shop
 
@@ -83,8 +83,11 @@ def _told(contract: Contract, done: Ingested, night: Night) -> list[Problem]:
     aside = pl.read_parquet(done.quarantine, columns=["column", "rule", "message", "row_number"], glob=False)
     grouped = aside.group_by("column", "rule", "message").agg(pl.len().alias("rows"), pl.col("row_number").min())
     for _, rule, message, rows, first in grouped.sort("rows", "message", descending=[True, False]).iter_rows():
-        level: Literal["info", "warning"] = "info" if rule == LEFT_OUT else "warning"
-        found.append(Problem(level, table, f"{rows} rows would be set aside: {message} (the first is row {first})."))
+        why = f"{message.removeprefix('left out: ')} (the first is data row {first})."
+        if rule in ON_PURPOSE:
+            found.append(Problem("info", table, f"{rows} rows would be left out on purpose: {why}"))
+        else:
+            found.append(Problem("warning", table, f"{rows} rows would be set aside: {why}"))
     if contract is OrderLines:
         found += _late(done, night)
     return found

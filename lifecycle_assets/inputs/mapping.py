@@ -127,16 +127,16 @@ def plan(contract: Contract, recipe: Recipe, feed: Feed) -> Plan:
         target = ALIASES.get((contract.table, asked_target), asked_target)
         if target not in contract.columns and target not in recipe.helpers:
             raise ContractError(
-                f"mapping of {contract.name}: {name} is mapped to '{target}', which is no column of the table. "
-                f"Nearest: {_nearest(target, list(contract.columns))}."
+                f"mapping of {contract.name}: {name} is mapped to '{target}', which is no column of the table."
+                f"{_nearest(target, list(contract.columns))}"
             )
         found = name if name in feed.columns else by_name.get(normal(name))
         if found:
             taken.setdefault(target, found)
         elif name in recipe.asked.columns:
             raise ContractError(
-                f"{feed.origin}: there is no column '{name}', which the shop's mapping takes for {contract.name}.{target}. "
-                f"Nearest: {_nearest(name, feed.columns)}. The columns are: {_listed(feed.columns)}."
+                f"{feed.origin}: there is no column '{name}', which the shop's mapping takes for {contract.name}.{target}."
+                f"{_nearest(name, feed.columns)} The columns are: {_listed(feed.columns)}."
             )
     also = {target: alias for (table, alias), target in ALIASES.items() if table == contract.table}
     for target in [*contract.columns, *recipe.helpers]:
@@ -208,7 +208,7 @@ def left_out(plan: Plan, rows: pl.DataFrame, mapped: pl.DataFrame) -> list[tuple
         else:
             raise ContractError(
                 f"mapping of {plan.contract.name}: leave_out names the column '{rule.column}', which the input does not "
-                f"have. Nearest: {_nearest(rule.column, rows.columns)}."
+                f"have.{_nearest(rule.column, rows.columns)}"
             )
         met.append((rule, column.cast(pl.String).str.strip_chars().is_in(list(rule.values)).fill_null(False)))
     return met
@@ -229,8 +229,9 @@ def default(column: dy.Column) -> Any:
 
 
 def _nearest(name: str, names: Sequence[str]) -> str:
-    near = difflib.get_close_matches(name, names, n=1, cutoff=0)
-    return _listed(near) if near else "none"
+    """What to say after an unknown name: the known one that is like it, if one is."""
+    near = difflib.get_close_matches(name, names, n=1)
+    return f" Nearest: {_listed(near)}." if near else ""
 
 
 def _listed(columns: Sequence[str], most: int = 40) -> str:

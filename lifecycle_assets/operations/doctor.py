@@ -6,7 +6,6 @@ import os
 import re
 import shutil
 import sys
-import time
 import zoneinfo
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -19,6 +18,8 @@ from lifecycle_assets.automation import NIGHTLY
 from lifecycle_assets.definitions import Home
 from lifecycle_assets.errors import LifecycleError
 from lifecycle_assets.operations.homes import command, open_instance
+from lifecycle_assets.operations.input_rows import input_rows
+from lifecycle_assets.runs import is_whole
 from lifecycle_assets.settings import Deployment, Shop
 from lifecycle_assets.wiring import SHOP_TAG
 
@@ -60,7 +61,7 @@ class Diagnosis:
             if finding.do:
                 lines.append(f"{'':<24} -> {finding.do}")
         worst = {level: sum(f.level == level for f in self.findings) for level in (ERROR, WARNING)}
-        return "\n".join([*lines, "", f"{worst[ERROR]} errors, {worst[WARNING]} warnings"])
+        return "\n".join([*lines, "", f"errors: {worst[ERROR]}, warnings: {worst[WARNING]}"])
 
 
 def diagnose(home: Home, now: dt.datetime) -> Diagnosis:
@@ -73,7 +74,7 @@ def diagnose(home: Home, now: dt.datetime) -> Diagnosis:
         broken = Finding(ERROR, "lifecycle.yaml", str(error), f"correct {home.root / 'lifecycle.yaml'}")
         return Diagnosis([*findings, broken])
     with open_instance(home) as instance:
-        findings += [*_stores(home, deployment, resources), *_dagster(instance)]
+        findings += [*_stores(home, deployment, resources), *_dagster(instance, now)]
         if not home.shops():
             make = command(home.root, "init --shop S --input FOLDER")
             findings.append(Finding(WARNING, "shops", f"none in {home.root / 'shops'}", make))
@@ -155,11 +156,11 @@ def _stores(home: Home, deployment: Deployment, resources: dict[str, Any]) -> It
         yield Finding(level, "alerts", text, "set it where Dagster's daemon starts" if missing else "")
 
 
-def _dagster(instance: dg.DagsterInstance) -> Iterator[Finding]:
+def _dagster(instance: dg.DagsterInstance, now: dt.datetime) -> Iterator[Finding]:
     kind = type(instance.event_log_storage).__module__.split(".")[0].replace("_", "-")
     yield Finding(OK, "dagster", f"{dg.__version__}, storage {kind}, {instance.get_runs_count():,} runs kept")
     states = instance.get_daemon_statuses()
-    down = [name.lower() for name in DAEMONS if name not in states or not _beats(states[name])]
+    down = [name.lower() for name in DAEMONS if name not in states or not _beats(states[name], now)]
     if down:
         say = "start it for schedules and sensors: lifecycle dev, or dagster-daemon run; a night by cron needs none"
         yield Finding(WARNING, "daemon", f"not running: {', '.join(down)}", say)
@@ -167,10 +168,10 @@ def _dagster(instance: dg.DagsterInstance) -> Iterator[Finding]:
         yield Finding(OK, "daemon", "schedules and sensors are served")
 
 
-def _beats(daemon: Any) -> bool:
+def _beats(daemon: Any, now: dt.datetime) -> bool:
     """Whether the daemon was heard of lately; Dagster itself waits half an hour before it calls one dead."""
     last = daemon.last_heartbeat
-    return daemon.healthy and last is not None and time.time() - last.timestamp < SILENT_SECONDS
+    return daemon.healthy and last is not None and now.timestamp() - last.timestamp < SILENT_SECONDS
 
 
 def _shop(
@@ -195,7 +196,8 @@ def _input(sources: Any, settings: Shop, shop: str) -> Iterator[Finding]:
 def _nights(
     home: Home, deployment: Deployment, instance: dg.DagsterInstance, shop: str, settings: Shop, now: dt.datetime
 ) -> Iterator[Finding]:
-    runs = instance.get_run_records(dg.RunsFilter(job_name=NIGHTLY, tags={SHOP_TAG: shop}), limit=50)
+    records = instance.get_run_records(dg.RunsFilter(job_name=NIGHTLY, tags={SHOP_TAG: shop}))
+    runs = [record for record in records if is_whole(record.dagster_run)]
     ended = [r for r in runs if r.dagster_run.status is dg.DagsterRunStatus.SUCCESS and r.end_time]
     again = command(home.root, f"run --shop {shop}")
     if not ended:
@@ -228,11 +230,10 @@ def _tables(lake: Any, home: Home, shop: str) -> Iterator[Finding]:
     reads = lake.scan(known["raw.input_reads"], shop).collect()
     if reads.is_empty():
         return
-    read, aside = reads["rows_read"].sum(), reads["rows_quarantined"].sum() - reads["rows_left_out"].sum()
-    share = aside / read if read else 0.0
+    rows = input_rows(lake, shop)
+    too_many = rows.share > 0.05
     look = command(home.root, 'query "SELECT * FROM raw.quarantine LIMIT 20"')
-    text = f"{read:,} rows read, {aside:,} set aside ({share:.1%})"
-    yield Finding(WARNING if share > 0.05 else OK, f"{shop} rows", text, look if share > 0.05 else "")
+    yield Finding(WARNING if too_many else OK, f"{shop} rows", str(rows), look if too_many else "")
     drifted = (
         lake.scan(known["models.drift"], shop).filter("is_drifted").select("model").unique().sort("model").collect()
     )

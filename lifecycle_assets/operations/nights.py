@@ -14,9 +14,13 @@ from lifecycle_assets import contracts, definitions
 from lifecycle_assets.automation import AS_OF_TAG, NIGHTLY, SET_TAG
 from lifecycle_assets.definitions import Home
 from lifecycle_assets.errors import LifecycleError
+from lifecycle_assets.features.stage import LifecycleStage
+from lifecycle_assets.inputs.contracts import InputReads
 from lifecycle_assets.jobs import no_night_beside
 from lifecycle_assets.operations.disk import damages, with_room
 from lifecycle_assets.operations.homes import command, list_reports, open_instance
+from lifecycle_assets.operations.input_rows import InputRows, input_rows
+from lifecycle_assets.reports.gallery import LANGUAGES, page_name
 from lifecycle_assets.runs import COMMAND_TAG, close_dead_runs
 
 
@@ -34,11 +38,12 @@ class NightResult:
 
 @dataclass(frozen=True)
 class Summary:
-    """What a night left: tables with their rows, batches, reports."""
+    """What a night left: tables with their rows, what came of the input's rows, batches, reports."""
 
     shop: str
     night: NightResult
     tables: list[dict[str, Any]]
+    inputs: InputRows | None
     batches: list[dict[str, Any]]
     reports: list[str]
     warehouse: str
@@ -54,25 +59,47 @@ class Summary:
         if not night.success:
             lines += [f"  problem: {failure}" for failure in night.failures]
             lines += ["", "  What depends on it was not run: its tables, batches and reports stay as they were."]
+            if any(failure.startswith("raw.") for failure in night.failures):
+                lines += [f"  All that is wrong with the inputs: {command(self.home, f'check --shop {self.shop}')}"]
             return "\n".join(lines)
         width = max((len(row["table"]) for row in self.tables), default=0)
         lines += [f"  {row['table']:<{width}}  {row['rows']:>12,} rows" for row in self.tables if row["rows"]]
         empty = [row["table"] for row in self.tables if not row["rows"]]
         inputs = [name for name in empty if name.startswith("raw.") and name != "raw.quarantine"]
         others = [name for name in empty if name not in inputs]
-        lines += ["", f"  inputs not given: {', '.join(inputs)}"] if inputs else []
+        lines += [""]
+        lines += [f"  inputs: {self.inputs}"] if self.inputs else []
+        lines += [f"  inputs not given: {', '.join(inputs)}"] if inputs else []
         lines += [f"  empty tonight: {', '.join(others)}"] if others else []
         lines += [""]
+        wide = max((len(batch["programme"]) for batch in self.batches), default=0)
         lines += [
-            f"  batch    {b['channel']:<8} {b['programme']:<10} {b['messages']:>8,} messages  {b['path']}"
+            f"  batch    {b['channel']:<8} {b['programme']:<{wide}} {b['messages']:>8,} messages  {b['path']}"
             for b in self.batches
         ]
-        lines += [f"  report   {path}" for path in self.reports]
-        show = 'query "SHOW ALL TABLES"'
-        lines += ["", f"  SQL      {command(self.home, show)}"]
-        lines += [f"           or any DuckDB client, read-only, on {self.warehouse}"]
+        if self.reports:
+            first = Path(self.reports[0]).parent.parent / page_name(LANGUAGES[0])
+            lines += [f"  reports  {len(self.reports)}, and {first} leads to them"]
+        if query := self._first_query():
+            client = "any PostgreSQL client, on" if "://" in self.warehouse else "any DuckDB client, read-only, on"
+            lines += [
+                "",
+                f"  SQL      {command(self.home, query)}",
+                f"           or {client} {self.warehouse}",
+            ]
         lines += [f"  UI       {command(self.home, 'dev')}"]
         return "\n".join(lines)
+
+    def _first_query(self) -> str:
+        """Something to look at: the customers by life stage, else a few rows of a table made; good for every database."""
+        filled = [row["table"] for row in self.tables if row["rows"]]
+        if not filled:
+            return ""
+        if LifecycleStage.name in filled:
+            what, table, then = "stage, count(*) AS customers", LifecycleStage.name, "GROUP BY stage"
+        else:
+            what, table, then = "*", filled[-1], "LIMIT 5"
+        return f"query \"SELECT {what} FROM {table} WHERE shop_id = '{self.shop}' {then}\""  # noqa: S608 - for people to type
 
 
 def run_night(
@@ -142,12 +169,12 @@ def _selected(defs: dg.Definitions, select: str | None) -> list[dg.AssetKey] | N
 
 def summary(home: Home, shop: str, night: NightResult) -> Summary:
     """What the run made."""
-    lake = definitions.build_resources(home)["lake"]
+    resources = definitions.build_resources(home)
+    lake, delivery = resources["lake"], resources["delivery"]
     tables = []
     for contract in (c for c in contracts.registry().values() if c.name in night.assets):
         rows = lake.scan(contract, shop).select(pl.len()).collect().item()
         tables.append({"table": contract.name, "rows": rows})
-    delivery = definitions.build_resources(home)["delivery"]
     batches = [
         {
             "channel": row["channel"],
@@ -159,5 +186,7 @@ def summary(home: Home, shop: str, night: NightResult) -> Summary:
         if "dispatch.batches" in night.assets and delivery.found(shop, night.as_of, row["batch_id"])
     ]
     told = any(name.startswith("reports.") for name in night.assets)
+    inputs = input_rows(lake, shop) if InputReads.name in night.assets else None
     reports = [row["path"] for row in list_reports(home, shop).rows if told and row["as_of"] == str(night.as_of)]
-    return Summary(shop, night, tables, batches, reports, str(home.warehouse / "lifecycle.duckdb"), home.root)
+    warehouse = lake.postgres.origin if lake.postgres else str(home.warehouse / "lifecycle.duckdb")
+    return Summary(shop, night, tables, inputs, batches, reports, warehouse, home.root)

@@ -40,7 +40,7 @@ def init_shop(
     with tempfile.TemporaryDirectory() as folder, _told_by_option():
         text = guess.shop_yaml(
             definitions.build_resources(home)["sources"].at(place),
-            name=shop,
+            name=_title(shop),
             place=place,
             timezone=timezone,
             currency=currency,
@@ -54,6 +54,12 @@ def init_shop(
     # A Dagster page that is open has the shop as a partition from now on.
     with open_instance(home):
         return text, path
+
+
+def _title(shop: str) -> str:
+    """A name for people, out of the id: my-shop is called My shop."""
+    words = shop.replace("-", " ").replace("_", " ").strip()
+    return words[:1].upper() + words[1:]
 
 
 @contextmanager

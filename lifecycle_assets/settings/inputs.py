@@ -8,7 +8,7 @@ from lifecycle_assets.settings.base import Group, Share, TimeZone
 
 
 class LeaveOut(Group):
-    """Rows that are not what the table is about (fuel lines, bank charges): set aside, counted, never an error."""
+    """Rows that are not what the table is about (fuel lines, bank charges): left out, counted, never an error."""
 
     column: str
     values: tuple[str, ...] = Field(min_length=1)
@@ -22,7 +22,7 @@ class TableMapping(Group):
     columns: dict[str, str] = Field({}, description="the export's column -> the contract's column")
     values: dict[str, dict[str, str | None]] = Field({}, description="contract column -> {the export's value: ours}")
     constants: dict[str, str | float | bool] = Field({}, description="contract column -> value for every row")
-    leave_out: tuple[LeaveOut, ...] = Field((), description="rows to set aside; replaces those of the ready mapping")
+    leave_out: tuple[LeaveOut, ...] = Field((), description="rows to leave out; replaces those of the ready mapping")
     timezone: TimeZone | None = Field(None, description="zone of naive timestamps; default: the shop's")
     decimal: Literal[".", ",", "auto"] = "auto"
     day_first: bool | None = Field(None, description="03/04 is 3 April; default: told from the values")

@@ -51,6 +51,7 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Path:
         home, "init", "--shop", "kiosk", "--input", str(base / "data"),
         "--timezone", "Europe/Madrid", "--currency", "EUR", "--country", "ES",
     )  # fmt: skip
+    assert init.stdout.splitlines()[1] == "name: Kiosk"
     assert "Pedido: order_id" in init.stdout.replace('"', "").replace("'", "")
     done = lifecycle(home, "run", "--shop", "kiosk", "--as-of", "2024-12-31", "--json")
     (base / "summary.json").write_text(done.stdout)
@@ -65,6 +66,7 @@ def test_a_newcomers_first_night(shop: Path) -> None:
     rows = {row["table"]: row["rows"] for row in summary["tables"]}
     assert rows["raw.order_lines"] == 600
     assert rows["raw.quarantine"] == 1
+    assert summary["inputs"] == {"read": 751, "set_aside": 1, "left_out": 0}
     assert rows["features.customer_rfm"] == rows["dispatch.decisions"] > 100
     assert "features.customer_rfm" in (shop.parent / "progress.txt").read_text()  # one line per asset
     assert summary["reports"]
@@ -81,6 +83,7 @@ def test_a_query_prints_what_the_view_holds_in_every_format(shop: Path) -> None:
     assert as_csv[0] == "rfm_tier,n"
     assert len(as_csv) == len(expected) + 1
     assert expected[0][0] in lifecycle(shop, "query", sql).stdout
+    assert "| 1234567890 | 0.000002 |" in lifecycle(shop, "query", "SELECT 1234567890e0 AS a, 2e-6 AS b").stdout
     wrong = lifecycle(shop, "query", "DROP VIEW features.customer_rfm", code=1)
     assert "read-only" in wrong.stderr
     assert "Traceback" not in wrong.stderr

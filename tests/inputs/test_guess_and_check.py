@@ -210,7 +210,7 @@ def test_every_problem_is_told_at_once(tmp_path: Path) -> None:
         ("error", "orderlines"), ("error", "customers"), ("error", "order_lines"),
         ("warning", "products"), ("info", "products"),
     ]  # fmt: skip
-    assert "1 rows would be set aside: price: not a number (the first is row 1)" in found[3][2]
+    assert "1 rows would be set aside: price: not a number (the first is data row 1)" in found[3][2]
     assert sorted(path.name for path in place.iterdir()) == ["customers.csv", "notes.csv", "orders.csv", "products.csv"]
 
 

@@ -169,6 +169,7 @@ def test_a_mapping_renames_translates_and_adds(tmp_path: Path) -> None:
     [
         ({"columns": {"Invioce": "order_id"}}, "no column 'Invioce'.*Nearest: Invoice"),
         ({"columns": {"Invoice": "orderid"}}, "'orderid', which is no column of the table. Nearest: order_id"),
+        ({"columns": {"Bestellnummer": "order_id"}}, r"'Bestellnummer', [^:]*order_id\. The columns are: Invoice, "),
         ({"file": "missing.csv"}, "there is no 'missing.csv'.*There are: orders"),
         (
             {"columns": {"Invoice": "order_id"}, "leave_out": [{"column": "kind", "values": ["x"], "reason": "r"}]},
