@@ -2,7 +2,7 @@
 
 Text and charts take every number from here, so that nothing can be said that is not in the tables. A comparison carries
 a verdict: `rising` or `falling` only when its 95 % interval leaves zero out, `flat` when it does not, `few` when too few
-customers stand behind it to tell, `none` when the data does not reach back far enough.
+customers or too short a history stand behind it to tell, `none` when the data does not reach back far enough.
 """
 
 import datetime as dt

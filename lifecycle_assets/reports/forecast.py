@@ -54,7 +54,7 @@ def report(facts: Facts, shop: str, as_of: dt.date, settings: Shop, language: st
 
 def _headline(tell: Teller) -> Sentence:
     fact = f"{SHOP}.quarter"
-    verdict = tell.facts.verdict(fact, "year")
+    verdict = outlook.called(tell, fact)
     paths: dict[str, Any] = {"value": fact, "count": f"{fact}.months", "first": f"{fact}.first", "last": f"{fact}.last"}
     if f"{fact}/year" in tell.facts:
         paths["change"] = f"{fact}/year/change"
@@ -62,9 +62,8 @@ def _headline(tell: Teller) -> Sentence:
 
 
 def _answers(tell: Teller) -> list[tuple[str, list[Sentence]]]:
-    expected = [*outlook.expected(tell, SHOP, "revenue", "quarter"), *outlook.expected(tell, SHOP, "revenue", "year")]
     return [
-        (tell.word("forecast.question.expected"), expected),
+        (tell.word("forecast.question.expected"), outlook.expected(tell, SHOP, "revenue", ("quarter", "year"))),
         (tell.word("forecast.question.sure"), outlook.sureness(tell, SHOP)),
         (tell.word("forecast.question.do"), _do(tell)),
         (tell.word("forecast.question.watch"), _watch(tell)),
@@ -72,7 +71,7 @@ def _answers(tell: Teller) -> list[tuple[str, list[Sentence]]]:
 
 
 def _do(tell: Teller) -> list[Sentence]:
-    """Plan for the range, and for the parts that leave last year's level."""
+    """Plan for the range, and for the parts that leave last year's level, where two years tell a season from a change."""
     said = [tell.say("forecast.do.plan", month=f"{SHOP}.next.first", **outlook.bounded(f"{SHOP}.next"))]
     said += [
         tell.say(f"forecast.do.{kind}.{verdict}", words={"names": tell.writer.enumerate(names)})
@@ -80,8 +79,11 @@ def _do(tell: Teller) -> list[Sentence]:
         for verdict in ("rising", "falling")
         if (names := parts.moved(tell, f"forecast.{kind}", verdict))
     ]
-    if len(said) == 1 and all(parts.comparable(tell, f"forecast.{kind}") for kind in KINDS):
+    comparable = [parts.comparable(tell, f"forecast.{kind}") for kind in KINDS]
+    if len(said) == 1 and all(comparable):
         said.append(tell.say("forecast.do.nothing"))
+    elif not any(comparable) and any(tell.facts.tables[f"forecast.{kind}"] for kind in KINDS):
+        said.append(tell.say("forecast.do.young"))
     return said
 
 
@@ -93,14 +95,14 @@ def _watch(tell: Teller) -> list[Sentence]:
 
 
 def _tiles(tell: Teller) -> list[render.Tile]:
-    """The next month and the longer periods with their ranges, and what the tests said."""
+    """The next month with its range, the longer periods, and what the tests said."""
     tiles = []
     for period in ("next", "quarter", "year"):
         fact = f"{SHOP}.{period}"
         if fact in tell.facts:
             key = "next" if period == "next" else "months"
             label = tell.say(f"forecast.tile.{key}", count=f"{fact}.months", first=f"{fact}.first")
-            note = tell.say("forecast.tile.range", lo=f"{fact}/lo", hi=f"{fact}/hi")
+            note = tell.say("forecast.tile.range", count=f"{fact}.months", lo=f"{fact}/lo", hi=f"{fact}/hi")
             tiles.append(render.Tile(label, tell.number(fact), note, "none"))
     for name in ("score", "outer"):
         if f"{SHOP}.proof.{name}" in tell.facts:

@@ -1,8 +1,8 @@
 """What do monthly forecasts say of the coming months, beside what the same months of the year before brought?
 
-The range of several months is the sum of the months' ranges. That is as wide as if all months erred in the same direction, so
-that it is never too narrow because of how their errors hang together. A change on the year before is called only where the
-whole 95 % range lies on one side of it.
+Only a single month has a range. How the errors of months hang together has not been tested, so the sum of several has none. A
+change on the year before is called only where the sums of the months' lower and upper ends both lie on one side of it, as if
+all months erred in the same direction, and only for a series of two years or more: in less, a season passes for a change.
 
 How far off such a forecast would have been is told by the held-out stretches of models.forecast_evaluation. The method leads
 last week's repetition where its mean absolute error is lower by more than chance would give over those stretches (Student's t).
@@ -22,6 +22,8 @@ from lifecycle_assets.reports.tables import Tables
 
 QUARTER, YEAR = 3, 12
 HISTORY_MONTHS = 24
+# From so many days on a season has been seen twice, and can be told from a change.
+TWO_YEARS = 730
 # Days of a trial from which models.forecast_evaluation scores months instead of days.
 MONTH_LONG = 28
 BOUNDS = ("lo80", "hi80", "lo95", "hi95")
@@ -59,17 +61,18 @@ def outlook(name: str, unit: str, ahead: Sequence[Row], begun: dt.date | None, p
     """The coming months of one series.
 
     ahead: its calendar rows of a monthly forecast, in order; begun, past: its first day and its months. Facts `<name>.next`,
-    `.quarter` and `.year`, each with `.first`, `.last` and `.months`, bounds at 95 % and the comparison `year`; amid a month
-    also `.running` (what came and what is to come), `.running.so_far`, `.running.month`; `<name>.history`, days. Tables
-    `<name>.past` (full months: month, value) and `<name>.ahead` (month, value, bounds, before, change).
+    `.quarter` and `.year`, each with `.first`, `.last` and `.months`, the comparison `year` and, of one month, bounds at 95 %;
+    amid a month also `.running` (what came and what is to come), `.running.so_far`, `.running.month`; `<name>.history`, days.
+    Tables `<name>.past` (full months: month, value) and `<name>.ahead` (month, value, bounds, before, change).
     """
-    rows = [_with_past(row, begun, past, as_of) for row in ahead]
-    whole = [row for row in rows if not row["is_partial"]]
     days = (as_of - begun).days + 1 if begun else 0
+    is_comparable = days >= TWO_YEARS
+    rows = [_with_past(row, begun, past, as_of, is_comparable=is_comparable) for row in ahead]
+    whole = [row for row in rows if not row["is_partial"]]
     facts = [Fact(f"{name}.history", days, "days")]
     for row in rows[: len(rows) - len(whole)]:
         facts += [
-            _total(f"{name}.running", unit, [row]),
+            _total(f"{name}.running", unit, [row], is_comparable=is_comparable),
             Fact(f"{name}.running.month", row["month"], "month"),
             Fact(f"{name}.running.so_far", row["so_far"], unit),
         ]
@@ -78,7 +81,7 @@ def outlook(name: str, unit: str, ahead: Sequence[Row], begun: dt.date | None, p
         # A longer period that holds no more months than a shorter one says nothing new.
         if these and (period != "year" or len(these) > QUARTER):
             facts += [
-                _total(f"{name}.{period}", unit, these),
+                _total(f"{name}.{period}", unit, these, is_comparable=is_comparable),
                 Fact(f"{name}.{period}.months", len(these), "months"),
                 Fact(f"{name}.{period}.first", these[0]["month"], "month"),
                 Fact(f"{name}.{period}.last", these[-1]["month"], "month"),
@@ -145,7 +148,9 @@ def product_names(tables: Tables, products: Sequence[str]) -> dict[str, str]:
     return {product: product for product in products} | dict(rows.select("product_id", shown).collect().iter_rows())
 
 
-def _with_past(row: Row, begun: dt.date | None, past: Mapping[dt.date, Decimal], as_of: dt.date) -> Row:
+def _with_past(
+    row: Row, begun: dt.date | None, past: Mapping[dt.date, Decimal], as_of: dt.date, *, is_comparable: bool
+) -> Row:
     """A month ahead; of the running month all of it, with what came already. `before`: the same month of a year ago."""
     month = row["month"]
     so_far = past.get(month, Decimal(0)) if row["is_partial"] else Decimal(0)
@@ -153,7 +158,7 @@ def _with_past(row: Row, begun: dt.date | None, past: Mapping[dt.date, Decimal],
     year_ago = month.replace(year=month.year - 1)
     known = begun is not None and begun <= year_ago and _last_day(year_ago) <= as_of
     before = past.get(year_ago) if known else None
-    change = float(amounts["value"] / before) - 1 if before and before > 0 else None
+    change = float(amounts["value"] / before) - 1 if is_comparable and before and before > 0 else None
     return {
         "month": month,
         "is_partial": row["is_partial"],
@@ -163,15 +168,17 @@ def _with_past(row: Row, begun: dt.date | None, past: Mapping[dt.date, Decimal],
     } | amounts
 
 
-def _total(name: str, unit: str, rows: Sequence[Row]) -> Fact:
+def _total(name: str, unit: str, rows: Sequence[Row], *, is_comparable: bool) -> Fact:
     value, lo, hi = (sum((row[column] for row in rows), Decimal(0)) for column in ("value", "lo95", "hi95"))
     befores = [row["before"] for row in rows]
     comparisons = {}
     if None not in befores and (before := sum(befores, Decimal(0))) > 0:
-        verdict: Verdict = "rising" if lo > before else "falling" if hi < before else "flat"
-        change, low, high = (float(amount / before) - 1 for amount in (value, lo, hi))
-        comparisons["year"] = Comparison(before, value - before, verdict, change, low, high)
-    return Fact(name, value, unit, len(rows), comparisons, lo, hi)
+        if is_comparable:
+            verdict: Verdict = "rising" if lo > before else "falling" if hi < before else "flat"
+            comparisons["year"] = Comparison(before, value - before, verdict, float(value / before) - 1)
+        else:
+            comparisons["year"] = Comparison(before, value - before, "few")
+    return Fact(name, value, unit, len(rows), comparisons, *((lo, hi) if len(rows) == 1 else ()))
 
 
 def _mean(name: str, values: pl.Series, unit: str, n: int) -> list[Fact]:

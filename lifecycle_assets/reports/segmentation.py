@@ -57,7 +57,7 @@ def facts(tables: Tables, as_of: dt.date, settings: Shop) -> Facts:
     found = segments.facts(tables, as_of, settings)
     people = found.tables["personas"]
     found |= value.facts(tables, as_of, settings)
-    found |= _setting(people, as_of, settings)
+    found |= _setting(people, as_of, settings) | _features(tables[CustomerFeatures], settings)
     found |= _race(tables[SegmentationBenchmark])
     found |= _centroids(tables[SegmentationCentroids])
     found |= _subsegments(tables[SubsegmentProfiles])
@@ -91,7 +91,7 @@ def report(facts: Facts, shop: str, as_of: dt.date, settings: Shop, language: st
 
 def _setting(people: list[Row], as_of: dt.date, settings: Shop) -> Facts:
     """Facts `as_of`, `grouped` (all customers), `slipping` (at risk or lapsed) and `.share`, `persona.<number>.stake` (what
-    those at risk have spent, at the group's mean), and the settings that the text quotes; table `features`."""
+    those at risk have spent, at the group's mean), and the settings that the text quotes."""
     customers = sum(row["customers"] for row in people)
     slipping = sum(row["at_risk"] + row["lapsed"] for row in people)
     segmentation, stage = settings.segmentation, settings.customer.stage
@@ -111,7 +111,16 @@ def _setting(people: list[Row], as_of: dt.date, settings: Shop) -> Facts:
             for row in people
         ),
     ]
-    return Facts(facts, {"features": [{"feature": name} for name in segmentation.features]})
+    return Facts(facts)
+
+
+def _features(customer_features: pl.LazyFrame, settings: Shop) -> Facts:
+    """Table `features`: what the groups rest on, without what is the same for all customers, as are the categories bought from
+    in a shop whose data names none."""
+    names = settings.segmentation.features
+    values = customer_features.select(pl.col(names).drop_nulls().n_unique()).collect(engine="streaming").row(0)
+    telling = [name for name, count in zip(names, values, strict=True) if count > 1]
+    return Facts([], {"features": [{"feature": name} for name in telling or names]})
 
 
 def _race(benchmark: pl.LazyFrame) -> Facts:
@@ -138,11 +147,12 @@ def _race(benchmark: pl.LazyFrame) -> Facts:
 
 def _centroids(centroids: pl.LazyFrame) -> Facts:
     """Facts `centroid.value` and `centroid.of_all` of the group and feature furthest from the mean of all; table `centroids`,
-    the furthest marked."""
+    the furthest marked, without the features in which all groups are alike."""
     rows = (
         centroids.sort("segment", "feature")
         .select("segment", "feature", "value", "of_all", "scaled")
         .with_columns(pl.col("value", "of_all", "scaled").round(6))
+        .filter((pl.col("scaled") != 0).any().over("feature"))
         .collect()
         .to_dicts()
     )

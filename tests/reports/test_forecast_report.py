@@ -39,6 +39,7 @@ CASES: dict[str, tuple[str, int, int, bool, dt.date]] = {
     "one month": ("rising", 800, 1, True, AS_OF),
     "one month less": ("falling", 800, 1, False, AS_OF),
     "one month alike": ("flat", 800, 1, False, AS_OF),
+    "one season": ("rising", 729, 12, True, AS_OF),
     "young": ("tiny", 40, 12, False, AS_OF),
     "young, one month": ("tiny", 40, 1, False, AS_OF),
     "untested": ("superseded", 100, 12, True, AS_OF),
@@ -192,9 +193,37 @@ def test_a_change_is_called_only_beside_the_whole_range(months: list[tuple[Decim
         if f"x.{period}" in facts:
             before = sum(list(past.values())[:n])
             lo, hi = (sum(row[end] for row in ahead[:n]) for end in ("lo95", "hi95"))
-            assert (facts.value(f"x.{period}/lo"), facts.value(f"x.{period}/hi")) == (lo, hi)
+            ends = (lo, hi) if min(n, len(ahead)) == 1 else (None, None)
+            assert (facts.value(f"x.{period}/lo"), facts.value(f"x.{period}/hi")) == ends
             expected = "none" if before == 0 else "rising" if lo > before else "falling" if hi < before else "flat"
             assert facts.verdict(f"x.{period}", "year") == expected
+
+
+def test_before_two_years_no_change_is_called_and_nothing_advised_on_stock() -> None:
+    """The same forecasts, half again and eight times last year's: with a day more of history they are called."""
+    for case, days, called in (("rising", 800, True), ("one season", 729, False)):
+        facts, text = facts_of(case), " ".join(said(case))
+        assert facts.value("forecasts.shop.history") == days
+        assert (facts.verdict("forecast.product:p2.quarter", "year") == "rising") == called
+        assert facts.value("forecast.product:p2.quarter/year/value") == 368
+        assert ("Keep more stock" in text, "Make room" in text) == (called, called)
+        assert ("gives no advice" in text) != called
+        changes = [row["change"] for row in facts.tables["forecast.product:p2.ahead"] if row["before"]]
+        assert changes and all((change is not None) == called for change in changes)
+    lines, as_of = steady(730), AS_OF
+    tables = {name: frame.collect() for name, frame in forecasts(lines, "rising", 12, with_costs=False).items()}
+    empty = {contract.table: contract.empty() for contract in forecast.READS}
+    facts = forecast.facts(in_tables(empty | tables | {"order_lines": lines}), as_of, SHOP)
+    assert facts.verdict("forecast.product:p2.quarter", "year") == "rising"
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_only_a_single_month_has_a_range(case: str) -> None:
+    facts = facts_of(case)
+    totals = [fact for fact in facts.facts.values() if f"{fact.id}.months" in facts]
+    assert totals or case == "empty"
+    for fact in totals:
+        assert (fact.lo is None) == (fact.hi is None) == (facts.value(f"{fact.id}.months") > 1)
 
 
 @pytest.mark.parametrize("gap", [False, True])
@@ -212,7 +241,7 @@ def test_a_month_without_a_sale_is_nothing_and_one_before_the_first_day_is_unkno
     ends = dict.fromkeys(("value", "lo80", "hi80", "lo95", "hi95"), Decimal(6))
     ahead = [{"month": dt.date(2024, 7, 1), "is_partial": False} | ends]
     facts = outlook.outlook("x", "currency", ahead, begun, past, AS_OF)
-    assert facts.verdict("x.next", "year") == ("rising" if gap else "none")
+    assert facts.verdict("x.next", "year") == ("few" if gap else "none")
 
 
 def test_the_pictures_are_drawn_in_the_readers_words() -> None:

@@ -19,6 +19,7 @@ from lifecycle_assets.features.customer import CustomerFeatures
 from lifecycle_assets.models.segment_personas import HOW_MUCH, HOW_OFTEN, LATELY
 from lifecycle_assets.models.segment_profiles import SegmentProfiles
 from lifecycle_assets.models.segmentation import SegmentationBenchmark
+from lifecycle_assets.models.segmentation_centroids import SegmentationCentroids
 from lifecycle_assets.models.segmentation_labels import SegmentationLabels
 from lifecycle_assets.reports import segmentation, segments
 from lifecycle_assets.reports.facts import Facts
@@ -216,6 +217,25 @@ def test_the_customers_are_in_the_file_only_when_asked_for_and_then_hashed() -> 
     assert segmentation.PAYLOAD not in report_of("rising").json
     with pytest.raises(ValidationError, match="needs a segmentation_payload_salt"):
         Reports(segmentation_payload=True, segmentation_payload_salt="short")
+
+
+def test_what_all_customers_have_in_common_is_no_feature_of_the_groups() -> None:
+    """Categories in a shop that names none: bought from as many, by everyone."""
+    alike = _people()
+    apart = alike[CustomerFeatures.table].with_columns(category_diversity=pl.Series([0, 1, 2]))
+    for people, telling in (
+        (alike[CustomerFeatures.table], ["purchase_total"]),
+        (apart, ["purchase_total", "category_diversity"]),
+    ):
+        facts = _facts(frames_of("rising") | {CustomerFeatures.table: people})
+        assert [row["feature"] for row in facts.tables["features"]] == telling
+    centroids = frames_of("rising")[SegmentationCentroids.table].collect()
+    still = pl.col("feature") == "visit_frequency"
+    level = centroids.with_columns(scaled=pl.when(still).then(0.0).otherwise("scaled"))
+    rows = _facts(frames_of("rising") | {SegmentationCentroids.table: level.lazy()}).tables["centroids"]
+    assert {row["feature"] for row in rows} == set(centroids["feature"]) - {"visit_frequency"}
+    nobody = _facts(frames_of("rising") | {CustomerFeatures.table: apart.head(0)}).tables["features"]
+    assert [row["feature"] for row in nobody] == list(ASSUMING.segmentation.features)
 
 
 def test_the_order_of_the_rows_decides_nothing() -> None:

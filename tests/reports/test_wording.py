@@ -136,7 +136,7 @@ EXAMPLES = [
         "Pedidos no último dia: #. Nesse dia da semana, os pedidos são poucos para dizer o que é habitual.",
     ),
     # Nothing goes out, and why.
-    ("silent", "en", "Nothing goes out. For each of the # customers there is a stated reason, shown below."),
+    ("silent", "en", "Nothing goes out. Customers looked at: #; each has a stated reason, shown below."),
     (
         "silent",
         "es",

@@ -21,7 +21,7 @@ METRICS = {"score": "currency", "mae": "currency", "mape": "share", "coverage80"
 
 def revenue(tell: Teller) -> render.Section:
     """The shop's months."""
-    sentences = [*outlook.running(tell, SHOP), *outlook.expected(tell, SHOP, "revenue", "next")]
+    sentences = [*outlook.running(tell, SHOP), *outlook.expected(tell, SHOP, "revenue", ["next"])]
     figures = [outlook.fan(tell, SHOP, "revenue", "forecast-months")]
     return tell.section("forecast_months", sentences, figures=figures)
 
@@ -66,11 +66,7 @@ def costs(tell: Teller) -> render.Section:
     """All costs together."""
     if f"{COST}.next" not in tell.facts:
         return tell.section("forecast_cost", [tell.say("forecast.cost.empty")])
-    sentences = [
-        *outlook.expected(tell, COST, "cost", "quarter"),
-        *outlook.expected(tell, COST, "cost", "year"),
-        *outlook.sureness(tell, COST),
-    ]
+    sentences = [*outlook.expected(tell, COST, "cost", ("quarter", "year")), *outlook.sureness(tell, COST)]
     return tell.section("forecast_cost", sentences, figures=[outlook.fan(tell, COST, "cost", "forecast-cost")])
 
 
@@ -122,7 +118,7 @@ def flips(tell: Teller) -> list[Sentence]:
 
 
 def moved(tell: Teller, table: str, verdict: str) -> list[Sentence]:
-    """The parts whose whole range lies on one side of a year earlier: name and change of each."""
+    """The parts that are clearly expected on one side of a year earlier: name and change of each."""
     found = []
     for row in tell.facts.tables[table]:
         fact = f"forecast.{row['series']}.{PERIOD}"
@@ -134,9 +130,9 @@ def moved(tell: Teller, table: str, verdict: str) -> list[Sentence]:
 
 
 def comparable(tell: Teller, table: str) -> bool:
-    """Whether any of the parts reaches back a year."""
+    """Whether of any of the parts a change on a year earlier may be called."""
     facts = [f"forecast.{row['series']}.{PERIOD}" for row in tell.facts.tables[table]]
-    return any(f"{fact}/year" in tell.facts for fact in facts)
+    return any(outlook.called(tell, fact) != "none" for fact in facts)
 
 
 def _parts(tell: Teller, kind: str, unit: str) -> render.Section:
@@ -175,13 +171,12 @@ def _months(tell: Teller, series: str) -> tuple[list[Row], list[Row]]:
 
 
 def _table(tell: Teller, kind: str, caption: str, rows: Sequence[Row], unit: str) -> render.Table:
-    heads = (f"forecast_{kind}", "outlook_value", *outlook.bounds(tell, "outer"), "year", "year_change")
+    heads = (f"forecast_{kind}", "outlook_value", "year", "year_change")
     cells = []
     for row in rows:
         fact = f"forecast.{row['series']}.{PERIOD}"
-        ends = [tell.show(tell.facts.value(f"{fact}/{end}"), unit) for end in ("lo", "hi")]
         year = [tell.cell(f"{fact}/year/value"), tell.cell(f"{fact}/year/change", "signed")]
-        cells.append([row["name"], tell.show(tell.facts.value(fact), unit), *ends, *year])
+        cells.append([row["name"], tell.show(tell.facts.value(fact), unit), *year])
     return render.Table(caption, [tell.word(f"table.{head}", head) for head in heads], cells)
 
 

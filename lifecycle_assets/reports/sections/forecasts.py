@@ -14,10 +14,7 @@ def forecasts(tell: Teller) -> render.Section:
     """The shop's revenue of the next quarter and year, the proof, the alerts, and the fan."""
     if f"{SHOP}.next" not in tell.facts:
         return tell.section("forecasts", [tell.say("forecasts.empty")])
-    sentences = [
-        *outlook.expected(tell, SHOP, "revenue", "quarter"),
-        *outlook.expected(tell, SHOP, "revenue", "year"),
-    ]
+    sentences = outlook.expected(tell, SHOP, "revenue", ("quarter", "year"))
     notes = [*outlook.sureness(tell, SHOP), alerts(tell), *alert_notes(tell)]
     title = tell.word("section.forecasts")
     figures = [outlook.fan(tell, SHOP, "revenue", "forecast")]

@@ -12,22 +12,19 @@ RANGE: dict[str, Any] = {"inner_level": "forecasts.level.inner", "outer_level": 
 AMOUNTS = ("value", "lo80", "hi80", "lo95", "hi95")
 
 
-def expected(tell: Teller, name: str, kind: str, period: str) -> list[Sentence]:
-    """What a period is expected to bring and how that compares with a year before; nothing where it was not forecast. `kind`:
-    revenue or cost."""
-    fact = f"{name}.{period}"
-    if fact not in tell.facts:
-        return []
-    return [
-        tell.say(
-            f"outlook.expected.{kind}",
-            count=f"{fact}.months",
-            first=f"{fact}.first",
-            last=f"{fact}.last",
-            **bounded(fact),
-        ),
-        compared(tell, fact),
-    ]
+def expected(tell: Teller, name: str, kind: str, periods: Sequence[str]) -> list[Sentence]:
+    """What the periods are expected to bring and how that compares with a year before; why no change is called and sums have no
+    range. Nothing of a period that was not forecast. `kind`: revenue or cost."""
+    facts = [fact for fact in (f"{name}.{period}" for period in periods) if fact in tell.facts]
+    said = []
+    for fact in facts:
+        paths: dict[str, Any] = {"count": f"{fact}.months", "first": f"{fact}.first", "last": f"{fact}.last"}
+        said += [tell.say(f"outlook.expected.{kind}", **paths, **bounded(fact)), compared(tell, fact)]
+    if any(tell.facts.verdict(fact, "year") == "few" for fact in facts):
+        said.append(tell.say("outlook.young", history=f"{name}.history"))
+    if any(tell.value(f"{fact}.months") > 1 for fact in facts):
+        said.append(tell.say("outlook.sum"))
+    return said
 
 
 def compared(tell: Teller, fact: str) -> Sentence:
@@ -36,6 +33,12 @@ def compared(tell: Teller, fact: str) -> Sentence:
     if verdict == "none":
         return tell.say("outlook.year.none")
     return tell.say(f"outlook.year.{verdict}", before=f"{fact}/year/value", change=f"{fact}/year/change")
+
+
+def called(tell: Teller, fact: str) -> str:
+    """The change on a year before that may be called, or `none`."""
+    verdict = tell.facts.verdict(fact, "year")
+    return "none" if verdict == "few" else verdict
 
 
 def running(tell: Teller, name: str) -> list[Sentence]:
@@ -90,9 +93,9 @@ def fan(tell: Teller, name: str, kind: str, picture: str) -> render.Figure:
     axes = charts.Axes("", tell.say(f"chart.fan.y.{kind}", words=unit).text, tell.locale)
     return render.Figure(
         picture,
-        tell.say(f"chart.fan.title.{tell.facts.verdict(fact, 'year')}", **paths),
+        tell.say(f"chart.fan.title.{called(tell, fact)}", **paths),
         tell.say(f"chart.fan.subtitle.{kind}", words=unit, **RANGE),
-        tell.say("chart.fan.alt", first=f"{fact}.first", last=f"{fact}.last", **bounded(fact)),
+        tell.say("chart.fan.alt", value=fact, first=f"{fact}.first", last=f"{fact}.last"),
         charts.fan(timed(past), timed(ahead), axes, legend(tell), picture),
         [months_table(tell, ahead, "currency")],
     )

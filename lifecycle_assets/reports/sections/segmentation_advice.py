@@ -133,7 +133,7 @@ def outlook(tell: Teller) -> list[Sentence]:
         tell.say("segmentation.outlook.expected", words={"name": persona(tell, row)}, clv=fact, months="value.months")
     ]
     if "value.race.error" in tell.facts:
-        return [*said, tell.say("segmentation.outlook.proof", months="value.race.months", error="value.race.error")]
+        return [*said, tell.say("customer_value.error", count="value.race.months", error="value.race.error")]
     return [*said, tell.say("segmentation.outlook.unproven")]
 
 

@@ -45,7 +45,7 @@ def naive(rows: Rows, as_of: dt.date, settings: Shop) -> Found:
 
 
 def series(path: str, forecast: list[dict], name: str, came: list[tuple[dt.date, Decimal]], as_of: dt.date) -> Found:
-    """Each period's total, its range as the sum of the months', and the same months a year before."""
+    """Each period's total, the range of a single month, and the same months a year before."""
     ahead = sorted(
         (row for row in forecast if row["series"] == name and row["basis"] == "calendar"), key=lambda row: row["month"]
     )
@@ -69,12 +69,16 @@ def series(path: str, forecast: list[dict], name: str, came: list[tuple[dt.date,
             continue
         total = sum(row["value"] for row in these)
         here = f"{path}.{period}"
-        found |= {here: total, f"{here}/lo": sum(r["lo95"] for r in these), f"{here}/hi": sum(r["hi95"] for r in these)}
+        found[here] = total
+        if len(these) == 1:
+            found |= {f"{here}/lo": these[0]["lo95"], f"{here}/hi": these[0]["hi95"]}
         found |= {f"{here}.months": len(these), f"{here}.first": these[0]["month"], f"{here}.last": these[-1]["month"]}
         earlier = [row["month"].replace(year=row["month"].year - 1) for row in these]
         if first is not None and first <= earlier[0]:
             before = sum(past[month] for month in earlier)
-            found |= {f"{here}/year/value": before, f"{here}/year/change": float(total) / float(before) - 1}
+            found[f"{here}/year/value"] = before
+            if found[f"{path}.history"] >= 2 * 365:
+                found[f"{here}/year/change"] = float(total) / float(before) - 1
     return found
 
 
