@@ -1,7 +1,5 @@
 """A real Spark cluster of two workers gives the tables that DuckDB gives: decimals to the last digit, floats to 1e-9."""
 
-import os
-import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -12,6 +10,7 @@ import polars as pl
 import pytest
 from made_shop import AS_OF, SHOP, ZONE, Tables, lines, roll_up, run
 from polars.testing import assert_frame_equal
+from spark_cluster import cluster
 from test_behaviour import raw
 from test_profiles import ONE_PERSON, with_scores
 from test_sql_dialects import STATEMENTS
@@ -31,24 +30,13 @@ from lifecycle_assets.sql import Sql
 from resources.engine.duckdb import DuckDBEngine
 from resources.engine.spark import SparkEngine
 
-MASTER = "local-cluster[2,1,1024]"
 QUESTION = "How 'likely' are you\\we to recommend ${spark.master}?"
-HAS_JAVA = bool(os.environ.get("JAVA_HOME") or shutil.which("java"))
 
 
 @pytest.fixture(scope="module")
 def spark() -> Iterator[SparkEngine]:
-    pytest.importorskip("pyspark", reason="the extra `spark` is not installed")
-    if not HAS_JAVA:
-        pytest.skip("there is no Java")
-    engine = SparkEngine(MASTER, DuckDBEngine("1GB"))
-    with pytest.MonkeyPatch.context() as patch:
-        # Tables of a few rows: two hundred parts of each would only take time.
-        settings = {"spark.sql.shuffle.partitions": "3", "spark.ui.enabled": "false"}
-        arguments = [f"--conf {key}={value}" for key, value in settings.items()]
-        patch.setenv("PYSPARK_SUBMIT_ARGS", " ".join([*arguments, "pyspark-shell"]))
+    with cluster() as engine:
         yield engine
-        engine.close()
 
 
 @pytest.fixture(scope="module")

@@ -1,7 +1,6 @@
 """Forecasts fitted by the executors of a real Spark cluster of two workers are those fitted here."""
 
 import os
-import shutil
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -12,6 +11,7 @@ import numpy as np
 import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
+from spark_cluster import cluster
 
 from lifecycle_assets.definitions import Home, build_resources
 from lifecycle_assets.errors import LifecycleError
@@ -21,32 +21,20 @@ from lifecycle_assets.models.forecast_daily import forecast_daily
 from lifecycle_assets.models.forecast_evaluation import forecast_evaluation
 from lifecycle_assets.models.forecast_race import CANNOT_WIN, Budget
 from lifecycle_assets.settings import Shop
-from resources.engine.duckdb import DuckDBEngine
-from resources.engine.spark import SparkEngine
 from resources.engine.spark_map import SparkMap
 from tests.models.forecast_world import AS_OF, NATURES, drawn, series
 
-MASTER = "local-cluster[2,1,1024]"
 ROOT = Path(__file__).parents[2]
 SHOP = Shop(name="a", timezone="UTC", currency="EUR", country="ES", input="x")
 LIBRARIES = ("arima", "prophet", "tbats")
 CHEAP = ("seasonal_naive", "mean", "croston", "theta", "ets")
-HAS_JAVA = bool(os.environ.get("JAVA_HOME") or shutil.which("java"))
 
 
 @pytest.fixture(scope="module")
 def spread() -> Iterator[SparkMap]:
-    pytest.importorskip("pyspark", reason="the extra `spark` is not installed")
-    if not HAS_JAVA:
-        pytest.skip("there is no Java")
-    engine = SparkEngine(MASTER, DuckDBEngine("1GB"))
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PYSPARK_SUBMIT_ARGS", "--conf spark.ui.enabled=false pyspark-shell")
-        # The package need not be installed here; on a cluster it is.
-        patch.setenv("PYTHONPATH", str(ROOT))
-        patch.setenv("PYSPARK_PYTHON", sys.executable)
+    # The package need not be installed here; on a cluster it is.
+    with cluster(PYTHONPATH=str(ROOT), PYSPARK_PYTHON=sys.executable) as engine:
         yield SparkMap(engine)
-        engine.close()
 
 
 def raced(values: np.ndarray, mapped: Mapped, seconds: float = 1e9) -> pl.DataFrame:
