@@ -45,6 +45,9 @@ def main() -> None:
     parser.add_argument("--sections", default=",".join(SECTIONS), help="which to run (default: %(default)s)")
     parser.add_argument("--work", type=Path, help="folder for generated data, kept; default: a temporary one")
     arguments = parser.parse_args()
+    names = arguments.sections.split(",")
+    if unknown := set(names) - set(SECTIONS):
+        parser.error(f"--sections {', '.join(sorted(unknown))}: not among {', '.join(SECTIONS)}")
     sizes = [int(float(size) * 1_000_000) for size in arguments.sizes.split(",")]
     with tempfile.TemporaryDirectory(prefix="bench-") as temporary:
         work = arguments.work or Path(temporary)
@@ -52,7 +55,7 @@ def main() -> None:
         memory = psutil.virtual_memory().total / 1024**3
         machine = f"{psutil.cpu_count()} cores, {memory:.0f} GB, Python {platform.python_version()}"
         parts = _known()
-        for name in arguments.sections.split(","):
+        for name in names:
             module = importlib.import_module(f"bench.{name}")
             print(f"== {module.TITLE}", flush=True)
             text = module.section(work, sizes, arguments.memory_limit)

@@ -183,18 +183,8 @@ def dev(context: typer.Context, home: HomeOption = None) -> None:
         open_instance(place).dispose()
         # Dagster's advice to use `dg dev`, which works in projects of its own layout.
         quiet = "ignore:Function `dev_command` is superseded:FutureWarning"
-        command = [
-            sys.executable,
-            "-W",
-            quiet,
-            "-m",
-            "dagster",
-            "dev",
-            "-m",
-            "lifecycle_assets.definitions",
-            *context.args,
-        ]
-        os.execv(sys.executable, command)  # noqa: S606
+        command = [sys.executable, "-W", quiet, "-m", "dagster", "dev", "-m", "lifecycle_assets.definitions"]
+        os.execv(sys.executable, [*command, *context.args])  # noqa: S606
 
 
 @app.command()
@@ -376,6 +366,22 @@ def erase(
         from lifecycle_assets.operations.erasure import erase_customer
 
         typer.echo(erase_customer(place, shop, customer))
+
+
+PASSED_ON = {"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}
+
+
+@app.command(context_settings=PASSED_ON)
+def bench(context: typer.Context, home: HomeOption = None) -> None:  # noqa: ARG001 - each measurement has a home of its own
+    """Measure speed and memory beside the naive ways; all options (e.g. --sections job) go to `python -m bench`."""
+    project = Path(__file__).parents[1]
+    if not (project / "bench" / "__main__.py").exists():
+        _say(
+            f"error: {project} has no benchmarks: they come with the project's source, where `make bench` runs them all"
+        )
+        raise typer.Exit(1)
+    os.chdir(project)
+    os.execv(sys.executable, [sys.executable, "-m", "bench", *context.args])  # noqa: S606
 
 
 @contextmanager

@@ -139,6 +139,11 @@ def test_a_bad_input_fails_the_run_and_leaves_the_tables(shop: Path) -> None:
     assert before == after
 
 
+def test_the_benchmarks_are_a_command(shop: Path) -> None:
+    assert "--sections" in lifecycle(shop, "bench", "--help").stdout
+    assert "horses: not among" in lifecycle(shop, "bench", "--sections", "horses", code=2).stderr
+
+
 def test_reports_are_listed(shop: Path) -> None:
     listed = json.loads(lifecycle(shop, "reports", "--json").stdout)
     assert listed["rows"][0]["shop"] == "kiosk"
