@@ -1,14 +1,25 @@
 """What writing to disk for good takes."""
 
+import fcntl
 import os
 import shutil
 import time
 import uuid
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 UNFINISHED = ".unfinished-"
 DEAD_SECONDS = 24 * 3600
+
+
+@contextmanager
+def alone(lock: Path) -> Iterator[None]:
+    """Hold the file `lock`: of all processes that ask for it one goes on at a time. A process that dies lets go of it."""
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    with lock.open("w") as handle:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
 
 
 def fsync(path: Path) -> None:

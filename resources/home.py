@@ -3,10 +3,12 @@
 import os
 import re
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 from lifecycle_assets.errors import SettingsError
 from lifecycle_assets.settings import Deployment, Shop, parse
+from resources.files import alone
 
 SHOP_ID = re.compile(r"^[A-Za-z0-9][A-Za-z0-9_-]*$")
 
@@ -54,6 +56,10 @@ class Home:
     @property
     def dagster(self) -> Path:
         return self.root / "dagster"
+
+    def alone(self) -> AbstractContextManager[None]:
+        """Of all processes of this home one goes on at a time: for what is made once, such as Dagster's storage."""
+        return alone(self.dagster / ".lock")
 
     def shop_file(self, shop: str) -> Path:
         if not SHOP_ID.match(shop):

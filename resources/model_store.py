@@ -14,14 +14,13 @@ Files whose hash is another one than recorded are refused; loading reads data an
 
 import dataclasses
 import datetime as dt
-import fcntl
 import hashlib
 import json
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
@@ -30,7 +29,7 @@ from typing import Any
 import polars as pl
 
 from lifecycle_assets.errors import LifecycleError, ModelStoreError
-from resources.files import fsync, replace
+from resources.files import alone, fsync, replace
 
 CARD, EVALUATION, SUMS, WITHDRAWN = "card.json", "evaluation.parquet", "SHA256SUMS", "withdrawn.json"
 DEAD_SECONDS = 24 * 3600
@@ -211,13 +210,8 @@ class ModelStore:
                 shutil.rmtree(dead, ignore_errors=True)
         return folder
 
-    @contextmanager
-    def _lock(self, shop: str) -> Iterator[None]:
-        folder = self.root / ".locks"
-        folder.mkdir(parents=True, exist_ok=True)
-        with (folder / _safe(shop)).open("w") as handle:
-            fcntl.flock(handle, fcntl.LOCK_EX)
-            yield
+    def _lock(self, shop: str) -> AbstractContextManager[None]:
+        return alone(self.root / ".locks" / _safe(shop))
 
 
 def _stands(version: Version) -> bool:

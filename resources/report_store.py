@@ -9,11 +9,9 @@
 Writing the same report again changes no file. Two shops may write at once: the pages are made under a lock.
 """
 
-import fcntl
 import json
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import asdict
 from dataclasses import replace as replaced
 from pathlib import Path
@@ -21,7 +19,7 @@ from typing import Any
 
 from lifecycle_assets.reports.gallery import FORMATS, LANGUAGES, Entry, gallery, of_shop, page_name
 from lifecycle_assets.reports.report import Report
-from resources.files import link_over, replace
+from resources.files import alone, link_over, replace
 
 LISTING = "index.json"
 
@@ -44,7 +42,7 @@ class ReportStore:
             for suffix, content in files.items():
                 replace(folder / f"{report.name}.{report.language}.{suffix}", content)
             pages.append(folder / f"{report.name}.{report.language}.html")
-        with self._lock():
+        with alone(self.root / ".lock"):
             for folder in dict.fromkeys(page.parent for page in pages):
                 written = [report for report, page in zip(reports, pages, strict=True) if page.parent == folder]
                 self._list(folder, written)
@@ -61,7 +59,7 @@ class ReportStore:
                 (own / page).parent.mkdir(parents=True, exist_ok=True)
                 link_over(folder / page, own / page)
         if self.root.exists():
-            with self._lock():
+            with alone(self.root / ".lock"):
                 self._lead([shop])
 
     def _list(self, folder: Path, reports: Sequence[Report]) -> None:
@@ -100,12 +98,6 @@ class ReportStore:
             documents = [page.with_suffix(".json") for page in pages if page.with_suffix(".json").name in files]
             listed = [_entry(folder, json.loads(path.read_text("utf-8"))) for path in documents]
         return [entry for entry in (_as_there(entry, files) for entry in listed) if "html" in entry.formats]
-
-    @contextmanager
-    def _lock(self) -> Iterator[None]:
-        with (self.root / ".lock").open("w") as handle:
-            fcntl.flock(handle, fcntl.LOCK_EX)
-            yield
 
 
 def _entry(folder: Path, document: Mapping[str, Any]) -> Entry:

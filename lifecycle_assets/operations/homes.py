@@ -59,13 +59,15 @@ def _text(value: Any) -> str:
 
 def open_instance(home: Home) -> dg.DagsterInstance:
     """Dagster's own storage of the home, made on first use, with every shop as a partition."""
-    _configure_dagster(home)
     os.environ["LIFECYCLE_HOME"] = str(home.root)
     os.environ["DAGSTER_HOME"] = str(home.dagster)
-    instance = dg.DagsterInstance.get()
-    if shops := home.shops():
-        instance.add_dynamic_partitions(SHOP_PARTITIONS, shops)
-    return instance
+    # Two that make the storage at once would both make its tables.
+    with home.alone():
+        _configure_dagster(home)
+        instance = dg.DagsterInstance.get()
+        if shops := home.shops():
+            instance.add_dynamic_partitions(SHOP_PARTITIONS, shops)
+        return instance
 
 
 def _configure_dagster(home: Home) -> None:
@@ -80,9 +82,9 @@ def _configure_dagster(home: Home) -> None:
             "dagster_storage is postgres: set DAGSTER_POSTGRES_URL=postgresql+psycopg2://user:password@host/database "
             "in the environment of this process, the web server and the daemon"
         )
-    home.dagster.mkdir(parents=True, exist_ok=True)
     configuration = home.dagster / "dagster.yaml"
-    if not configuration.exists() or configuration.read_text("utf-8") in shipped.values():
+    written = configuration.read_text("utf-8") if configuration.exists() else None
+    if written is None or (written in shipped.values() and written != shipped[storage]):
         configuration.write_text(shipped[storage], "utf-8")
 
 

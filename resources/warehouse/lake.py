@@ -33,7 +33,7 @@ import pyarrow.parquet as pq
 from lifecycle_assets.contracts import Contract
 from lifecycle_assets.errors import ContractError, LifecycleError
 from lifecycle_assets.inputs.tombstones import Tombstones
-from resources.files import beside, fsync, link_over, replace
+from resources.files import alone, beside, fsync, link_over, replace
 from resources.warehouse.catalogue import Catalogue
 from resources.warehouse.postgres import Postgres
 
@@ -252,10 +252,7 @@ class Lake:
     @contextmanager
     def lock(self, shop: str, purpose: str) -> Iterator[None]:
         """Let one process at a time do `purpose` for the shop; others wait. Readers never take it."""
-        folder = self.root / ".locks"
-        folder.mkdir(parents=True, exist_ok=True)
-        with (folder / f"{shop}.{purpose}").open("w") as handle:
-            fcntl.flock(handle, fcntl.LOCK_EX)
+        with alone(self.root / ".locks" / f"{shop}.{purpose}"):
             yield
 
     @contextmanager

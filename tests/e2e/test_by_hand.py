@@ -7,6 +7,8 @@ import polars as pl
 import pytest
 from test_command_line import lifecycle
 
+from lifecycle_assets.definitions import Home, build_resources
+
 LEDGER = "SELECT batch_id, event, actor, count(*) AS n FROM dispatch.ledger GROUP BY ALL ORDER BY ALL"
 # Without the models, which take their time and change nothing here.
 NIGHT = 'key:"raw/*" or key:"features/*" or key:"dispatch/*" or key:"reports/snapshot"'
@@ -19,8 +21,7 @@ def told(home: Path, *arguments: str) -> list[dict[str, object]]:
 
 
 def ledger(home: Path) -> list[dict[str, object]]:
-    rows: list[dict[str, object]] = json.loads(lifecycle(home, "query", LEDGER, "--format", "json").stdout)
-    return rows
+    return build_resources(Home(home))["lake"].query(LEDGER).to_dicts()
 
 
 def tables(home: Path) -> dict[str, bytes]:

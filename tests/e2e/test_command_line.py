@@ -53,6 +53,8 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )  # fmt: skip
     assert init.stdout.splitlines()[1] == "name: Kiosk"
     assert "Pedido: order_id" in init.stdout.replace('"', "").replace("'", "")
+    with (home / "shops/kiosk.yaml").open("a", encoding="utf-8") as file:
+        file.write("reports: {languages: [en]}\n")
     done = lifecycle(home, "run", "--shop", "kiosk", "--as-of", "2024-12-31", "--json")
     (base / "summary.json").write_text(done.stdout)
     (base / "progress.txt").write_text(done.stderr)
