@@ -79,7 +79,10 @@ def _layers(past: Sequence[Row], ahead: Sequence[Row], axes: Axes, legend: Legen
         return alt.Y(f"{column}:Q", title=axes.y or None, axis=axis, scale=alt.Scale(zero=True))
 
     def base(rows: Sequence[Row], series: str) -> Any:
-        return alt.Chart(alt.Data(values=[_drawn(row) | {"series": series} for row in rows])).encode(x=x, color=colour)
+        # A list would be copied row by row at each step from here to the whole picture; a tuple is not.
+        return alt.Chart(alt.Data(values=tuple(_drawn(row) | {"series": series} for row in rows))).encode(
+            x=x, color=colour
+        )
 
     bands = [
         base(ahead, series).mark_area().encode(y=y(f"lo{level}"), y2=f"hi{level}:Q")
