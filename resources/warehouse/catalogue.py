@@ -34,18 +34,18 @@ class Catalogue:
         current = [str(file) for file in files] + ([slices] if slices else [])
         past = [str(files[0]), history or str(files[0])]
         signature = hashlib.sha256(repr((contract.ddl(), current, past)).encode()).hexdigest()
-        if self._signature(contract.name) == signature:
+        before = self._signature(contract.name)
+        if before == signature:
             return
         self.path.parent.mkdir(parents=True, exist_ok=True)
         temporary = beside(self.path)
         try:
-            fresh = not self._readable()
-            if not fresh:
+            if before is not None:
                 shutil.copyfile(self.path, temporary)
             connection = duckdb.connect(str(temporary))
             try:
                 connection.execute("BEGIN")
-                if fresh:
+                if before is None:
                     for area in (*AREAS, "lake"):
                         connection.execute(f'CREATE SCHEMA IF NOT EXISTS "{area}"')
                     connection.execute("CREATE TABLE lake.views (name VARCHAR PRIMARY KEY, signature VARCHAR)")
@@ -63,22 +63,17 @@ class Catalogue:
             temporary.unlink(missing_ok=True)
             temporary.with_name(temporary.name + ".wal").unlink(missing_ok=True)
 
-    def _readable(self) -> bool:
-        """Whether there is a catalogue; a damaged one is made anew, table by table, as they are published."""
-        if not self.path.exists():
-            return False
-        try:
-            self.connect().close()
-        except duckdb.Error:
-            return False
-        return True
-
     def _signature(self, name: str) -> str | None:
-        if not self._readable():
+        """What the table's views were made of; empty where it has none. None without a catalogue, and for a damaged one, which
+        is then made anew, table by table, as they are published. (To open it is most of the work: once is enough.)"""
+        if not self.path.exists():
             return None
-        with self.connect() as connection:
-            row = connection.execute("SELECT signature FROM lake.views WHERE name = ?", [name]).fetchone()
-        return row[0] if row else None
+        try:
+            with self.connect() as connection:
+                row = connection.execute("SELECT signature FROM lake.views WHERE name = ?", [name]).fetchone()
+        except duckdb.Error:
+            return None
+        return row[0] if row else ""
 
     def connect(self) -> duckdb.DuckDBPyConnection:
         """A read-only connection to the views as they are now."""
