@@ -67,7 +67,9 @@ def demand_days(
 ) -> pl.DataFrame:
     """What was sold at which price, of raw.price_history and raw.order_lines: models.demand.product_days, with `product`, the
     product's number from 0. Empty without such a history."""
-    days = product_days(price_history, order_lines, _holidays(country, as_of, settings), as_of, settings)
+    holidays = _holidays(country, as_of, settings)
+    known = pl.Series("date", [], dtype=pl.Date) if holidays is None else holidays
+    days = product_days(price_history, order_lines, known, as_of, settings)
     return days.with_columns(product=pl.col("product_id").rle_id())
 
 
@@ -105,11 +107,9 @@ def prices(
         .join(races, on="product_id")
         .sort("product")
     )
-    is_known = public_holidays(country, as_of, as_of) is not None
-    found = found.with_columns(
-        unknown=pl.lit(None if is_known else f"the public holidays of {country} are not known", pl.String)
-    )
-    ahead = holidays.filter(holidays > as_of).len() / settings.horizon_days
+    unknown = f"the public holidays of {country} are not known" if holidays is None else None
+    found = found.with_columns(unknown=pl.lit(unknown, pl.String))
+    ahead = 0.0 if holidays is None else holidays.filter(holidays > as_of).len() / settings.horizon_days
     outcomes = price_outcomes(days, found, elasticities, ahead, settings, _trees_seed(shop, seed))
     stamp = [pl.lit(shop).alias("shop_id"), pl.lit(as_of).alias("as_of")]
     return (
@@ -118,11 +118,10 @@ def prices(
     )
 
 
-def _holidays(country: str, as_of: dt.date, settings: Prices) -> pl.Series:
-    """The public holidays of the history and of the days ahead; none where they are not known."""
+def _holidays(country: str, as_of: dt.date, settings: Prices) -> pl.Series | None:
+    """The public holidays of the history and of the days ahead; None where they are not known."""
     day = dt.timedelta(days=1)
-    known = public_holidays(country, as_of - settings.window_days * day, as_of + settings.horizon_days * day)
-    return pl.Series("date", [], dtype=pl.Date) if known is None else known
+    return public_holidays(country, as_of - settings.window_days * day, as_of + settings.horizon_days * day)
 
 
 def _trees_seed(shop: str, seed: int) -> int:

@@ -24,8 +24,10 @@ class InputRows:
         return f"{self.read:,} rows read, {self.set_aside:,} set aside ({self.share:.1%}){on_purpose}"
 
 
-def input_rows(lake: Any, shop: str) -> InputRows:
-    """The rows of all inputs together."""
-    reads = lake.scan(InputReads, shop).select("rows_read", "rows_quarantined", "rows_left_out").sum().collect()
-    read, kept_out, left_out = reads.row(0)
+def input_rows(lake: Any, shop: str) -> InputRows | None:
+    """The rows of all inputs together; None where nothing was read yet."""
+    reads = lake.scan(InputReads, shop).select("rows_read", "rows_quarantined", "rows_left_out").collect()
+    if reads.is_empty():
+        return None
+    read, kept_out, left_out = reads.sum().row(0)
     return InputRows(read, kept_out - left_out, left_out)

@@ -138,18 +138,23 @@ def prices(
     context: dg.AssetExecutionContext, price_history: pl.LazyFrame, order_lines: pl.LazyFrame, products: pl.LazyFrame
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
     night = night_of(context)
-    shop, country, settings, seed = (
-        night.shop,
-        night.settings.country,
-        night.settings.products.prices,
-        night.settings.seed,
-    )
+    country, settings, seed = night.settings.country, night.settings.products.prices, night.settings.seed
     days = pricing.demand_days(price_history, order_lines, country, night.as_of, settings)
-    races = learnt(
-        context, PriceRecommendations.table, "demand", settings, lambda: pricing.demand_races(days, shop, seed)
-    )
+
+    def make() -> pl.DataFrame:
+        return pricing.demand_races(days, night.shop, seed)
+
+    races = learnt(context, PriceRecommendations.table, "demand", settings, make)
     recommendations, outcomes = pricing.prices(
-        days, races, order_lines, products, shop=shop, country=country, as_of=night.as_of, settings=settings, seed=seed
+        days,
+        races,
+        order_lines,
+        products,
+        shop=night.shop,
+        country=country,
+        as_of=night.as_of,
+        settings=settings,
+        seed=seed,
     )
     advised = recommendations.drop_nulls("gain_pct").sort("gain_pct", "product_id", descending=[True, False]).head(1)
     for product_id, optimize_for in advised.select("product_id", "optimize_for").rows():
