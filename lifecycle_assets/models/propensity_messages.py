@@ -61,8 +61,10 @@ def messages(engagement: pl.LazyFrame, order_lines: pl.LazyFrame, until: dt.date
     named = (
         lines.filter(pl.col("message_id").is_not_null()).group_by("message_id").agg(ordered=pl.col("ordered_at").min())
     )
-    placed = lines.filter(pl.col("customer_id").is_not_null()).select("customer_id", next_at="ordered_at")
-    sent = engagement.filter(pl.col("sent_at") < until).join(named, on="message_id", how="left")
+    told = engagement.filter(pl.col("sent_at") < until)
+    # Sorting everybody's orders would cost more than finding those of people who were written to.
+    placed = lines.join(told, on="customer_id", how="semi").select("customer_id", next_at="ordered_at")
+    sent = told.join(named, on="message_id", how="left")
     converted = pl.when(pl.col("converted_at") < until).then("converted_at")
     answer = pl.when("ascribes").then("ascribed").otherwise("next_at")
     return (
