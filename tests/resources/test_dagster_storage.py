@@ -1,9 +1,11 @@
-"""Dagster's own runs and events in a real PostgreSQL."""
+"""Dagster's own runs and events, in SQLite files and in a real PostgreSQL."""
 
 from collections.abc import Iterator
 from pathlib import Path
 
+import dagster as dg
 import pytest
+from dagster._core.storage.event_log.sqlite.sqlite_event_log import SqliteEventLogStorage
 from postgres_server import database, execute, server
 
 from lifecycle_assets.definitions import Home
@@ -48,3 +50,42 @@ def test_runs_are_kept_in_the_database(home: Home, url: str, monkeypatch: pytest
     (home.dagster / "dagster.yaml").write_text("telemetry:\n  enabled: false\n")
     with open_instance(home):
         assert (home.dagster / "dagster.yaml").read_text() == "telemetry:\n  enabled: false\n"
+
+
+def open_files(home: Home) -> list[str]:
+    """The files of events that this process has open."""
+    folder = home.dagster / "history" / "runs"
+    names = [entry.readlink() for entry in Path("/proc/self/fd").iterdir() if entry.is_symlink()]
+    return sorted(path.stem for path in names if path.parent == folder and path.suffix == ".db")
+
+
+def test_a_runs_files_stay_open_until_it_ends(home: Home) -> None:
+    seen = []
+
+    @dg.op
+    def look(context: dg.OpExecutionContext) -> None:
+        seen.append((open_files(home), [context.run_id, "index"]))
+        if len(seen) == 2:
+            raise ValueError
+
+    @dg.job
+    def looking() -> None:
+        look()
+
+    with open_instance(home) as instance:
+        for raises in (False, True):
+            assert looking.execute_in_process(instance=instance, raise_on_error=False).success is not raises
+            assert open_files(home) == []
+    for found, expected in seen:
+        assert found == sorted(expected)
+
+
+def test_dagster_itself_reads_what_was_written(home: Home) -> None:
+    night = run_night(home, "mine", select="raw/order_lines")
+    with open_instance(home) as instance:
+        ours = instance.all_logs(night.run_id)
+        assert instance.get_latest_materialization_event(dg.AssetKey(["raw", "order_lines"])) is not None
+        assert instance.get_run_by_id(night.run_id).is_success
+    plain = SqliteEventLogStorage(str(home.dagster / "history" / "runs"))
+    assert [record.event_log_entry for record in plain.get_records_for_run(night.run_id).records] == ours
+    assert len(ours) > 5
