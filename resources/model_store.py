@@ -109,11 +109,18 @@ class ModelStore:
 
     def champion(self, shop: str, name: str, as_of: dt.date) -> Stored | None:
         """The version in force at the end of `as_of`: never one trained later."""
-        return next((self._load(version) for version in self.versions(shop, name, as_of) if version.is_champion), None)
+        return next((self.load(version) for version in self.versions(shop, name, as_of) if version.is_champion), None)
 
     def latest(self, shop: str, name: str, as_of: dt.date) -> Version | None:
         """The version trained last on or before `as_of`, whether it took over or not."""
         return max(self.versions(shop, name, as_of), key=_training, default=None)
+
+    def load(self, version: Version) -> Stored:
+        """The version with its files. Raises ModelStoreError where one is missing or is not as it was put."""
+        content = {file: self._read(version.path, file) for file in _recorded(version.path)}
+        evaluation = pl.read_parquet(BytesIO(content.pop(EVALUATION)))
+        del content[CARD]
+        return Stored(version.version, version.trained_as_of, version.card, content, evaluation)
 
     def versions(self, shop: str, name: str, as_of: dt.date = dt.date.max) -> list[Version]:
         """Every version trained on or before `as_of`, the first one first; the champion is that of the end of `as_of`."""
@@ -126,7 +133,7 @@ class ModelStore:
     def is_whole(self, version: Version) -> bool:
         """Whether every file of the version is there and as it was put."""
         try:
-            self._load(version)
+            self.load(version)
         except ModelStoreError:
             return False
         return True
@@ -169,12 +176,6 @@ class ModelStore:
             sha256=hashlib.sha256((folder / SUMS).read_bytes()).hexdigest(),
             path=folder,
         )
-
-    def _load(self, version: Version) -> Stored:
-        content = {file: self._read(version.path, file) for file in _recorded(version.path)}
-        evaluation = pl.read_parquet(BytesIO(content.pop(EVALUATION)))
-        del content[CARD]
-        return Stored(version.version, version.trained_as_of, version.card, content, evaluation)
 
     def _read(self, folder: Path, file: str) -> bytes:
         """The file's bytes, if they are those that were put there."""

@@ -32,6 +32,8 @@ SHOP, NAME = "made", "churn_risk"
 NIGHT = dt.date(2024, 6, 30)
 WINDOW = 30
 pytestmark = pytest.mark.slow
+# As many snapshots as `learning` has.
+BOTH = "scores.snapshots=2"
 SCORES = Scores(candidates=("logistic",), folds=2, snapshots=2)
 
 
@@ -132,6 +134,10 @@ def good(as_of: dt.date) -> Trained:
 
 def poor(as_of: dt.date) -> Trained:
     return learning(0.4, as_of)
+
+
+def too_few(as_of: dt.date) -> Trained:
+    return learning(1.5, as_of, rows=15)
 
 
 def later(days: int) -> dt.date:
@@ -242,15 +248,41 @@ def test_rollback_holds_until_the_next_training(shop: Shop) -> None:
     assert shop.night(later(14), good)["champion"].version == 3
 
 
-def test_nothing_learnt_is_not_stored_and_leaves_the_champion(shop: Shop) -> None:
-    nothing = shop.night(NIGHT, lambda as_of: learning(1.5, as_of, rows=15))
+def test_nothing_learnt_is_tried_again_with_the_next_training_and_leaves_the_champion(shop: Shop) -> None:
+    nothing = shop.night(NIGHT, too_few, overrides=BOTH)
     assert (nothing["champion"].model, nothing["champion"].is_used) == (None, False)
     assert nothing["champion"].note
-    assert shop.store.names(SHOP) == []
-    assert shop.night(later(1), good)["champion"].version == 1
-    kept = shop.night(later(8), lambda as_of: learning(1.5, as_of, rows=15))
-    assert kept["champion"].version == 1
-    assert shop.calls == 3
+    before = shop.bytes()
+    shop.night(NIGHT, too_few, overrides=BOTH)
+    assert shop.bytes() == before
+    waiting = shop.night(later(6), good, overrides=BOTH)
+    assert (waiting["champion"].model, shop.calls) == (None, 1)
+    assert waiting["rows"]["note"].equals(nothing["rows"]["note"])
+    assert shop.night(later(7), good, overrides=BOTH)["champion"].version == 2
+    kept = shop.night(later(14), too_few, overrides=BOTH)
+    assert (kept["champion"].version, kept["champion"].is_used) == (2, True)
+    again = shop.night(later(15), good, overrides=BOTH)
+    assert (again["champion"].version, shop.calls) == (2, 3)
+    assert again["rows"].drop("as_of").equals(kept["rows"].drop("as_of"))
+    assert "Nothing was learnt" in again["champion"].note
+    table = registered(shop.store.versions(SHOP, NAME, later(15)), shop.home.root, SHOP, later(15))
+    assert table["is_champion"].to_list() == [False, True, False]
+    assert table["candidate"].is_null().to_list() == [True, False, True]
+
+
+def test_a_changed_setting_tries_at_once_what_could_not_be_learnt(shop: Shop) -> None:
+    shop.night(NIGHT, too_few, overrides=BOTH)
+    assert shop.night(later(1), good, overrides=f"{BOTH}\nscores.folds=3")["champion"].version == 2
+
+
+def test_while_the_history_is_short_it_is_tried_every_night(shop: Shop) -> None:
+    for days in range(3):
+        shop.night(later(days), too_few, overrides="scores.snapshots=3")
+    assert (shop.calls, shop.store.names(SHOP)) == (3, [])
+    assert shop.night(later(3), good, overrides="scores.snapshots=3")["champion"].version == 1
+    kept = shop.night(later(10), too_few, overrides="scores.snapshots=3")
+    assert (kept["champion"].version, shop.calls) == (1, 5)
+    assert "Nothing was learnt" in kept["champion"].note
 
 
 def test_the_check_stops_a_model_that_has_seen_the_future(shop: Shop) -> None:

@@ -54,25 +54,30 @@ def trained(
     """The rows of an evaluation table: those of the model in force tonight, after training one where that is due.
 
     `make` trains; otherwise it is not called. `features` are the columns that the model is made of: a release that changes
-    them trains anew. Where nothing can be learnt nothing is stored, and it is tried again every night.
+    them trains anew. Where nothing can be learnt there is no model, and the attempt is repeated when a training is due, or
+    every night while the shop's history is too short for all snapshots.
     """
     night, store = night_of(context), context.resources.model_store
     made_by = _fingerprint(night, features)
     latest = store.latest(night.shop, name, night.as_of)
     champion = store.champion(night.shop, name, night.as_of)
     if (
-        champion is None
+        latest is None
+        or (champion is None and latest.card["candidate"] is not None)
         or latest.card["made_by"] != made_by
         or is_due(latest.trained_as_of, night.as_of, night.settings.retrain_days(night.settings.scores.retrain_days))
     ):
         challenger = make()
         evaluation = challenger.evaluation.with_columns(trained_as_of=pl.lit(night.as_of))
         rival = champion if champion and champion.card["made_by"] == made_by else None
-        if challenger.model is None and champion is None:
-            return _shown(context, name, _rows(contract, night, evaluation))
-        if challenger.model is None and rival is not None:
-            return _shown(context, name, _rows(contract, night, rival.evaluation, challenger.note))
-        verdict = _verdict(challenger, evaluation, rival, night.as_of) if rival else TAKEN
+        is_attempt = challenger.model is None and (champion is None or bool(rival and rival.files))
+        if is_attempt and len(challenger.card["audit"]["snapshots"]) < night.settings.scores.snapshots:
+            rows = rival.evaluation if rival else evaluation
+            return _shown(context, name, _rows(contract, night, rows, challenger.note if rival else ""))
+        if is_attempt:
+            verdict = Takeover(takes_over=False, note=challenger.note)
+        else:
+            verdict = _verdict(challenger, evaluation, rival, night.as_of) if rival else TAKEN
         store.put(
             night.shop,
             name,
@@ -89,8 +94,11 @@ def trained(
         )
         latest = store.latest(night.shop, name, night.as_of)
         champion = store.champion(night.shop, name, night.as_of)
+    if champion is None:
+        return _shown(context, name, _rows(contract, night, store.load(latest).evaluation))
     refused = latest.card["not_taken"]
-    doubted = bool(refused) and not latest.card["is_usable"]
+    # What nothing was learnt from has tested nothing either.
+    doubted = bool(refused) and latest.card["candidate"] is not None and not latest.card["is_usable"]
     note = f"{refused} {DOUBTED}" if doubted else refused
     return _shown(context, name, _rows(contract, night, champion.evaluation, note, doubted=doubted))
 
