@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from lifecycle_assets.definitions import Home
 from lifecycle_assets.operations.input_rows import InputRows
-from lifecycle_assets.operations.nights import NightResult, Summary
+from lifecycle_assets.operations.nights import NightResult, Summary, run_night
 
 GOOD = NightResult(True, "r1", dt.date(2024, 5, 1), 12.3)
 STAGE = {"table": "features.lifecycle_stage", "rows": 20}
@@ -63,3 +64,14 @@ def test_a_failed_input_leads_to_the_check(failed: str, is_input: bool) -> None:
     text = told([STAGE], night=night)
     assert f"problem: {failed}: broken" in text
     assert ("check --shop lupe" in text) is is_input
+
+
+def test_a_cause_that_stops_every_input_is_told_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("LIFECYCLE_HOME", "DAGSTER_HOME"):
+        monkeypatch.setenv(name, "")
+    (tmp_path / "shops").mkdir()
+    (tmp_path / "shops" / "lupe.yaml").write_text(
+        "{name: Lupe, timezone: UTC, currency: EUR, country: ES, input: none}"
+    )
+    (said,) = run_night(Home(tmp_path), "lupe").failures
+    assert re.match(r"raw\.\w+, raw\.\w+, raw\.\w+ and \d+ more: input none: there is no such file", said)

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import dagster as dg
+from dagster._core.storage.event_log import SqliteEventLogStorage
 
 from lifecycle_assets import contracts, definitions
 from lifecycle_assets.automation import NIGHTLY
@@ -157,8 +158,8 @@ def _stores(home: Home, deployment: Deployment, resources: dict[str, Any]) -> It
 
 
 def _dagster(instance: dg.DagsterInstance, now: dt.datetime) -> Iterator[Finding]:
-    kind = type(instance.event_log_storage).__module__.split(".")[0].replace("_", "-")
-    yield Finding(OK, "dagster", f"{dg.__version__}, storage {kind}, {instance.get_runs_count():,} runs kept")
+    kind = "SQLite" if isinstance(instance.event_log_storage, SqliteEventLogStorage) else "PostgreSQL"
+    yield Finding(OK, "dagster", f"{dg.__version__}, events in {kind}, {instance.get_runs_count():,} runs kept")
     states = instance.get_daemon_statuses()
     down = [name.lower() for name in DAEMONS if name not in states or not _beats(states[name], now)]
     if down:

@@ -54,7 +54,7 @@ class Listing:
 
 
 def _text(value: Any) -> str:
-    return " ".join(value) if isinstance(value, list) else str(value)
+    return " ".join(value) if isinstance(value, list) else "" if value is None else str(value)
 
 
 def open_instance(home: Home) -> dg.DagsterInstance:

@@ -23,6 +23,9 @@ from lifecycle_assets.operations.input_rows import InputRows, input_rows
 from lifecycle_assets.reports.gallery import LANGUAGES, page_name
 from lifecycle_assets.runs import COMMAND_TAG, close_dead_runs
 
+# Steps that are named with the cause that stopped them all.
+NAMED = 3
+
 
 @dataclass(frozen=True)
 class NightResult:
@@ -134,11 +137,7 @@ def run_night(
             record = instance.get_run_record_by_id(result.run_id)
             seconds = (record.end_time or 0) - (record.start_time or 0) if record else 0.0
             night = resources["nights"].of_run(instance, result.run_id)
-            failures = [
-                f"{event.step_key.replace('__', '.')}: {definitions.cause(event.step_failure_data.error)}"
-                for event in result.filter_events(lambda event: event.is_step_failure)
-                if event.step_key
-            ]
+            failures = _failures(result)
             failures += damages(resources["lake"], shop) if failures else []
             made = sorted(
                 {
@@ -148,6 +147,17 @@ def run_night(
                 }
             )
             return NightResult(result.success, result.run_id, night.as_of, seconds, made, failures)
+
+
+def _failures(result: dg.ExecuteInProcessResult) -> list[str]:
+    """Why the night failed, each cause once, after the first steps that it stopped."""
+    stopped: dict[str, list[str]] = {}
+    for event in result.filter_events(lambda event: event.is_step_failure):
+        cause = definitions.cause(event.step_failure_data.error)
+        stopped.setdefault(cause, []).append((event.step_key or "").replace("__", "."))
+    told = {cause: ", ".join(steps[:NAMED]) for cause, steps in stopped.items()}
+    more = {cause: f" and {len(steps) - NAMED} more" for cause, steps in stopped.items() if len(steps) > NAMED}
+    return [f"{names}{more.get(cause, '')}: {cause}" for cause, names in told.items()]
 
 
 def _selected(defs: dg.Definitions, select: str | None) -> list[dg.AssetKey] | None:

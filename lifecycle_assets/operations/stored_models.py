@@ -1,6 +1,7 @@
 """The stored models of shops, and the way back to the one before."""
 
 from collections.abc import Sequence
+from typing import Any
 
 from lifecycle_assets import definitions
 from lifecycle_assets.definitions import Home
@@ -10,24 +11,34 @@ from lifecycle_assets.operations.homes import Listing
 def stored_models(home: Home, shops: Sequence[str]) -> Listing:
     """Every version of every stored model, with what is known of it."""
     store = definitions.build_resources(home)["model_store"]
-    rows = []
+    rows: list[dict[str, Any]] = []
     for shop in shops:
         home.shop(shop)
-        for version in (version for name in store.names(shop) for version in store.versions(shop, name)):
-            state = "in force" if version.is_champion else "withdrawn" if version.is_withdrawn else ""
-            state = state if store.is_whole(version) else "damaged"
-            rows.append(
-                {
-                    "shop": shop,
-                    "model": version.name,
-                    "version": version.version,
-                    "trained_as_of": str(version.trained_as_of),
-                    "state": state,
-                    "candidate": version.card.get("candidate"),
-                    "note": version.card.get("not_taken") or version.card.get("note"),
-                }
-            )
+        versions = [version for name in store.names(shop) for version in store.versions(shop, name)]
+        rows += [
+            {
+                "shop": shop,
+                "model": version.name,
+                "version": version.version,
+                "trained_as_of": str(version.trained_as_of),
+                "state": _state(version) if store.is_whole(version) else "damaged",
+                "candidate": version.card.get("candidate"),
+                "note": version.card.get("not_taken") or version.card.get("note"),
+            }
+            for version in versions
+        ]
     return Listing(rows, nothing=f"no models in {home.models} yet: lifecycle run trains them")
+
+
+def _state(version: Any) -> str:
+    """Of a version of the model store; nothing of one that was in force before."""
+    if version.is_champion:
+        return "in force"
+    if version.is_withdrawn:
+        return "withdrawn"
+    if version.takes_over:
+        return ""
+    return "not taken" if version.card.get("candidate") else "not learnt"
 
 
 def rollback_model(home: Home, shop: str, model: str) -> str:

@@ -164,6 +164,8 @@ def test_models_are_listed_and_the_only_version_stays(shop: Path) -> None:
     listed = json.loads(lifecycle(shop, "models", "--shop", "kiosk", "--json").stdout)
     in_force = [row for row in listed["rows"] if row["state"] == "in force"]
     assert len({row["model"] for row in in_force}) == len(in_force)
+    assert all(row["candidate"] is None for row in listed["rows"] if row["state"] == "not learnt")
+    assert "None" not in lifecycle(shop, "models", "--shop", "kiosk").stdout
     told = lifecycle(shop, "models", "rollback", "--shop", "kiosk", "churn_risk", code=1)
     assert "none to go back to" in told.stderr
     assert "Traceback" not in told.stderr

@@ -13,6 +13,7 @@ from lifecycle_assets.models import forecast_chart
 from lifecycle_assets.models import forecast_daily as paths
 from lifecycle_assets.models import forecast_evaluation as forecast_race
 from lifecycle_assets.models.forecast_alerts import ForecastAlerts
+from lifecycle_assets.models.forecast_candidates import Candidate
 from lifecycle_assets.models.forecast_cost import ForecastCost, improved
 from lifecycle_assets.models.forecast_daily import ForecastDaily
 from lifecycle_assets.models.forecast_evaluation import ForecastEvaluation
@@ -50,7 +51,7 @@ def forecast_evaluation(
     rows = forecast_race.forecast_evaluation(
         _series(lines, segmentation_labels, costs, night),
         None if last is None else last.collect(),
-        improved(orders_per_day(lines, night.as_of)),
+        _improved(lines, costs, night),
         shop=night.shop,
         as_of=night.as_of,
         settings=night.settings,
@@ -75,7 +76,7 @@ def forecast_daily(
     return paths.forecast_daily(
         _series(lines, segmentation_labels, costs, night),
         forecast_evaluation.collect(),
-        improved(orders_per_day(lines, night.as_of)),
+        _improved(lines, costs, night),
         shop=night.shop,
         as_of=night.as_of,
         settings=night.settings,
@@ -173,6 +174,11 @@ def _series(
         cost_series(costs, night.as_of, settings),
         unit_series(lines, night.as_of, settings),
     ]
+
+
+def _improved(lines: pl.LazyFrame, costs: pl.LazyFrame, night: Night) -> Candidate | None:
+    """The candidate for costs that knows the orders; without costs they need not be counted."""
+    return None if costs.limit(1).collect().is_empty() else improved(orders_per_day(lines, night.as_of))
 
 
 def _months(

@@ -65,7 +65,7 @@ def _layers(past: Sequence[Row], ahead: Sequence[Row], axes: Axes, legend: Legen
     colour = alt.Color(
         "series:N",
         sort=list(names),
-        legend=alt.Legend(title=None, orient="top", labelLimit=220, columns=2),
+        legend=alt.Legend(title=None, orient="top", labelLimit=220, columns=2, columnPadding=24),
         scale=alt.Scale(domain=list(names), range=[INK, DARK, INNER, OUTER]),
     )
     x = alt.X(

@@ -54,7 +54,7 @@ def colour(series: Sequence[str], columns: int = 2) -> "alt.Color":
     import altair as alt
 
     colours = [SERIES_COLOURS[place % len(SERIES_COLOURS)] for place in range(len(series))]
-    legend = alt.Legend(title=None, orient="top", labelLimit=220, columns=columns)
+    legend = alt.Legend(title=None, orient="top", labelLimit=220, columns=columns, columnPadding=24)
     return alt.Color("series:N", sort=list(series), legend=legend, scale=alt.Scale(domain=list(series), range=colours))
 
 

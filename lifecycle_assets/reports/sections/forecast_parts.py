@@ -171,12 +171,13 @@ def _months(tell: Teller, series: str) -> tuple[list[Row], list[Row]]:
 
 
 def _table(tell: Teller, kind: str, caption: str, rows: Sequence[Row], unit: str) -> render.Table:
-    heads = (f"forecast_{kind}", "outlook_value", "year", "year_change")
-    cells = []
-    for row in rows:
-        fact = f"forecast.{row['series']}.{PERIOD}"
-        year = [tell.cell(f"{fact}/year/value"), tell.cell(f"{fact}/year/change", "signed")]
-        cells.append([row["name"], tell.show(tell.facts.value(fact), unit), *year])
+    facts = [f"forecast.{row['series']}.{PERIOD}" for row in rows]
+    columns = {"year": [tell.cell(f"{fact}/year/value") for fact in facts]}
+    if comparable(tell, f"forecast.{kind}"):
+        columns["year_change"] = [tell.cell(f"{fact}/year/change", "signed") for fact in facts]
+    values = [tell.show(tell.facts.value(fact), unit) for fact in facts]
+    cells = [list(row) for row in zip((row["name"] for row in rows), values, *columns.values(), strict=True)]
+    heads = (f"forecast_{kind}", "outlook_value", *columns)
     return render.Table(caption, [tell.word(f"table.{head}", head) for head in heads], cells)
 
 

@@ -102,16 +102,16 @@ def fan(tell: Teller, name: str, kind: str, picture: str) -> render.Figure:
 
 
 def months_table(tell: Teller, ahead: Sequence[Row], unit: str) -> render.Table:
-    """What is expected of each month."""
+    """What is expected of each month, beside a year before; with the change, where one may be called of any."""
     rows = [
-        [
-            tell.show(row["month"], "month"),
-            *(tell.show(row[column], unit) for column in (*AMOUNTS, "before")),
-            tell.writer.format(row["change"], "share", "signed"),
-        ]
+        [tell.show(row["month"], "month"), *(tell.show(row[name], unit) for name in (*AMOUNTS, "before"))]
         for row in ahead
     ]
-    heads = ("outlook_month", "outlook_value", *bounds(tell, "inner"), *bounds(tell, "outer"), "year", "year_change")
+    heads = ["outlook_month", "outlook_value", *bounds(tell, "inner"), *bounds(tell, "outer"), "year"]
+    if any(row["change"] is not None for row in ahead):
+        changes = [tell.writer.format(row["change"], "share", "signed") for row in ahead]
+        rows = [[*row, change] for row, change in zip(rows, changes, strict=True)]
+        heads.append("year_change")
     return tell.table("outlook", heads, rows)
 
 
