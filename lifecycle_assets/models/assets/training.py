@@ -55,7 +55,7 @@ def trained(
 
     `make` trains; otherwise it is not called. `features` are the columns that the model is made of: a release that changes
     them trains anew. Where nothing can be learnt there is no model, and the attempt is repeated when a training is due, or
-    every night while the shop's history is too short for all snapshots.
+    every night while the history is too short for all snapshots and there has been no other model.
     """
     night, store = night_of(context), context.resources.model_store
     made_by = _fingerprint(night, features)
